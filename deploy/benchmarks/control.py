@@ -1,0 +1,189 @@
+"""`deploy/bench control`: Binding Updates a second, and the controller's CPU for each.
+
+A fake switch holds 64 Binding Updates outstanding, all of them moves of registered mobile nodes. Each is checked in
+full by the controller (header chain, checksum, options, sequence number, addresses, lifetime) and answered by its
+flows, a barrier and a Binding Acknowledgement; the fake switch checks the answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.benchmarks.fake_switch import (
+    FLOW_MOD,
+    ROUTER_MAC,
+    FakeSwitch,
+    Node,
+    binding_update,
+    neighbor_advertisement,
+)
+
+ROUTER = bytes.fromhex("20010db8000100000000000000000001")
+CONFIG = """
+openflow: {{port: {openflow}}}
+rest: {{port: {rest}}}
+limits: {{punt_rates: {{signalling: 1000000}}}}
+home_links:
+  - name: bench
+    bridge: br-bench
+    address: 2001:db8:1::2
+    prefixes: [2001:db8:1::/64]
+    router: 2001:db8:1::1
+    uplinks: [uplink0]
+    tunnel_port: tunnel0
+"""
+OUTSTANDING = 64
+LIFETIME_UNITS = 900
+FIRST_FLOW_MODS = 2  # tunnel, reverse tunnel; proxy Neighbor Discovery names the home address elsewhere
+MOVE_FLOW_MODS = 3  # tunnel, reverse tunnel, end of the old reverse tunnel
+START_TIMEOUT = 20  # seconds
+NEIGHBOR_DISCOVERY_ITEM = 2
+
+
+class Bench:
+    """A controller, a fake switch, and mobile nodes that move as fast as they are answered."""
+
+    def __init__(self, directory: Path, nodes: int) -> None:
+        openflow, rest = 36653, 38080
+        config = directory / "bench.yaml"
+        config.write_text(CONFIG.format(openflow=openflow, rest=rest))
+        command = [sys.executable, "-m", "ryu_apps.launcher", "--config", str(config), "--log-level", "warning"]
+        self.controller = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.switch = self._connect(openflow)
+        self.nodes = [Node(index) for index in range(nodes)]
+        self.by_home = {node.home_address: node for node in self.nodes}
+        self.refused = 0
+
+    def _connect(self, port: int) -> FakeSwitch:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                return FakeSwitch(port, "br-bench", {1: "uplink0", 2: "tunnel0"})
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self.controller.poll() is not None:
+                    raise
+                time.sleep(0.1)
+
+    def prepare(self) -> None:
+        """Wait for the flows, answer for the router, and register every node."""
+        switch = self.switch
+        while switch.punt_cookie is None or switch.out:
+            switch.receive()
+        signalling = switch.punt_cookie
+        switch.punt_cookie = signalling - 1 + NEIGHBOR_DISCOVERY_ITEM
+        switch.punt(neighbor_advertisement(ROUTER, ROUTER_MAC))
+        switch.punt_cookie = signalling
+        # All at once, since each waits a second for Duplicate Address Detection
+        self.run(self.nodes, len(self.nodes), FIRST_FLOW_MODS)
+
+    def run(self, nodes: Sequence[Node], limit: int = OUTSTANDING, flow_mods: int = MOVE_FLOW_MODS) -> None:
+        """One Binding Update of each node, at most `limit` outstanding, until all are answered."""
+        queue = iter(nodes)
+        outstanding: dict[bytes, Node] = {}
+
+        def refill() -> None:
+            while len(outstanding) < limit:
+                node = next(queue, None)
+                if node is None:
+                    return
+                node.sequence = node.sequence + 1 & 0xFFFF
+                node.place += 1
+                node.flow_mods = 0
+                outstanding[node.home_address] = node
+                self.switch.punt(binding_update(node, LIFETIME_UNITS))
+
+        refill()
+        while outstanding:
+            for kind, message in self.switch.receive():
+                if kind == FLOW_MOD:
+                    self._count_flow_mod(message)
+                else:
+                    self._acknowledged(message, outstanding, flow_mods)
+            refill()
+
+    def _count_flow_mod(self, message: bytes) -> None:
+        # The match is at 48: eth_type (6 octets), then ipv6_dst or ipv6_src, where those flows have the home address.
+        node = self.by_home.get(message[62:78])
+        if node is not None:
+            node.flow_mods += 1
+
+    def _acknowledged(self, message: bytes, outstanding: dict[bytes, Node], flow_mods: int) -> None:
+        (actions,) = struct.unpack_from("!H", message, 16)
+        packet = message[24 + actions + 14 :]
+        if packet[6] != 43:  # a Binding Acknowledgement has a routing header; a Neighbor Advertisement has none
+            return
+        node = outstanding.pop(packet[48:64])
+        status, sequence = packet[70], int.from_bytes(packet[72:74], "big")
+        addressed = packet[24:40] == node.care_of_address
+        if status != 0 or sequence != node.sequence or not addressed or node.flow_mods < flow_mods:
+            self.refused += 1
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the controller has used."""
+        fields = Path(f"/proc/{self.controller.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        self.switch.socket.close()
+        self.controller.terminate()
+        self.controller.wait(10)
+
+
+def measure(seconds: float, rounds: int, nodes: int) -> dict[str, object]:
+    """Medians of the rounds."""
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory), nodes)
+        try:
+            bench.prepare()
+            rates, costs = [], []
+            for _ in range(rounds):
+                count, start, cpu = 0, time.perf_counter(), bench.cpu()
+                while time.perf_counter() - start < seconds:
+                    bench.run(bench.nodes)
+                    count += len(bench.nodes)
+                elapsed = time.perf_counter() - start
+                rates.append(count / elapsed)
+                costs.append((bench.cpu() - cpu) / count * 1e6)
+            if bench.refused:
+                raise SystemExit(f"bench control: {bench.refused} Binding Updates were not answered as they should be")
+        finally:
+            bench.close()
+    return {
+        "bu_per_second": round(statistics.median(rates)),
+        "cpu_us_per_bu": round(statistics.median(costs), 1),
+        "outstanding": OUTSTANDING,
+        "nodes": nodes,
+        "rounds": rounds,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="deploy/bench control", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each round (default: 2)")
+    parser.add_argument("--nodes", type=int, default=2000, help="registered mobile nodes (default: 2000)")
+    arguments = parser.parse_args(argv)
+    result = measure(arguments.seconds, arguments.rounds, arguments.nodes)
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"{result['bu_per_second']:,} BU/s, {result['cpu_us_per_bu']} us of controller CPU for each"
+            f" ({OUTSTANDING} outstanding, {arguments.nodes} mobile nodes, median of {arguments.rounds} rounds)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The connection to a switch, with a short way for the messages that signalling is made of.
+
+Ryu parses every message into objects and hands it to handlers by way of queues; that costs more than the protocol
+itself. This class reads large chunks and gives packet-ins, barrier and multipart replies, and errors to the switch's
+own receiver as octets. Everything else, and what the receiver does not want, goes to Ryu's normal dispatch, so that
+other applications keep working. What the receiver wants sent leaves in one write a chunk, through Ryu's send queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from ryu_apps.of_compat import (
+    DEAD_DISPATCHER,
+    controller,
+    hub,
+    ofp_event,
+    ofproto,
+    ofproto_parser,
+)
+
+LOG = logging.getLogger(__name__)
+
+CHUNK: Final = 65_536  # octets
+OF_HEADER: Final = struct.Struct("!BBHI")
+FAST_TYPES: Final = frozenset(
+    (ofproto.OFPT_PACKET_IN, ofproto.OFPT_BARRIER_REPLY, ofproto.OFPT_ERROR, ofproto.OFPT_MULTIPART_REPLY)
+)
+
+
+class Receiver(Protocol):
+    """What takes the messages of one switch."""
+
+    def receive(self, message_type: int, xid: int, message: bytes) -> bool:
+        """Handle one message; False gives it to Ryu. Must not raise."""
+
+    def chunk_received(self) -> None:
+        """All messages of a chunk are through: send what they have caused."""
+
+
+class FastDatapath(controller.Datapath):
+    """Ryu's Datapath with a receive loop of its own."""
+
+    receiver: Receiver | None = None
+
+    def _recv_loop(self) -> None:
+        try:
+            self._receive_chunks()
+        finally:
+            self.socket.close()
+
+    def _receive_chunks(self) -> None:
+        rest = b""
+        while self.state != DEAD_DISPATCHER:
+            try:
+                chunk = self.socket.recv(CHUNK)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                if "timed out" in str(error):  # TLS sockets report it this way
+                    continue
+                return
+            if not chunk:
+                return
+            rest = self._handle(rest + chunk if rest else chunk)
+            if self.receiver is not None:
+                self.receiver.chunk_received()
+            hub.sleep(0)  # the send loop and the other switches get their turn
+
+    def _handle(self, octets: bytes) -> bytes:
+        """Handle the whole messages in `octets` and return what is left."""
+        offset, end = 0, len(octets)
+        while end - offset >= OF_HEADER.size:
+            version, message_type, length, xid = OF_HEADER.unpack_from(octets, offset)
+            if length < OF_HEADER.size:
+                LOG.error("switch sent a message of length %d, closing peer=%s", length, self.address)
+                self.close()
+                return b""
+            if end - offset < length:
+                break
+            message = octets[offset : offset + length]
+            offset += length
+            receiver = self.receiver
+            if receiver is None or message_type not in FAST_TYPES or not receiver.receive(message_type, xid, message):
+                self._dispatch(version, message_type, length, xid, message)
+        return octets[offset:] if offset else octets
+
+    def _dispatch(self, version: int, message_type: int, length: int, xid: int, message: bytes) -> None:
+        """Ryu's own way for a message: parsed, to its event's observers, and to the handlers of this state."""
+        parsed = ofproto_parser.msg(self, version, message_type, length, xid, bytearray(message))
+        if not parsed:
+            return
+        event = ofp_event.ofp_msg_to_ev(parsed)
+        self.ofp_brick.send_event_to_observers(event, self.state)
+        for handler in self._handlers(event):
+            handler(event)
+
+    def _handlers(self, event: Any) -> list[Callable[[Any], None]]:
+        return [
+            handler
+            for handler in self.ofp_brick.get_handlers(event)
+            if self.state in handler.callers[event.__class__].dispatchers
+        ]
+
+
+def install() -> None:
+    """Make Ryu's server use `FastDatapath` for every switch that connects."""
+
+    def factory(socket: Any, address: Any) -> None:
+        LOG.debug("switch connected peer=%s", address)
+        with contextlib.closing(FastDatapath(socket, address)) as datapath:
+            try:
+                datapath.serve()
+            except Exception:
+                LOG.exception("connection failed peer=%s dpid=%s", address, datapath.id)
+
+    controller.datapath_connection_factory = factory

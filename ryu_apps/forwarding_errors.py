@@ -1,0 +1,62 @@
+"""The ICMPv6 errors that the home agent owes as a router and tunnel entry point (RFC 4443, RFC 2473 section 7)."""
+
+from __future__ import annotations
+
+from mip6core.addresses import UNSPECIFIED, Address, is_multicast
+from mip6core.codec import icmpv6, ipv6
+from mip6core.codec.icmpv6 import DestinationUnreachable, PacketTooBig, TimeExceeded
+from mip6core.constants import ICMPV6, MINIMUM_MTU
+from mip6core.errors import ParseError
+
+HOP_LIMIT_OFFSET = 7
+FIRST_INFORMATIONAL_TYPE = 128
+REDIRECT = 137
+
+
+def for_tunnel(packet: bytes, own: Address, tunnel_mtu: int) -> bytes | None:
+    """The error for a packet that may not enter the tunnel, or None where RFC 4443 section 2.4 (e) forbids one.
+
+    The punt may have cut the packet to what an error quotes.
+    """
+    if len(packet) < 40:
+        return None
+    if packet[HOP_LIMIT_OFFSET] <= 1:
+        return _build(packet, own, TimeExceeded(0, packet))
+    return _build(packet, own, PacketTooBig(max(tunnel_mtu, MINIMUM_MTU), packet))
+
+
+def address_unreachable(packet: bytes, own: Address) -> bytes | None:
+    """The error for a packet to a neighbour that does not answer (RFC 4861 section 7.2.2); None for our own packets."""
+    if packet[8:24] == own:
+        return None
+    return _build(packet, own, DestinationUnreachable(icmpv6.ADDRESS_UNREACHABLE, packet))
+
+
+def forwarded(packet: bytes) -> bytes | None:
+    """The packet with its hop limit decremented, or None if it is too short to be one."""
+    if len(packet) < 40:
+        return None
+    return packet[:HOP_LIMIT_OFFSET] + bytes((packet[HOP_LIMIT_OFFSET] - 1,)) + packet[HOP_LIMIT_OFFSET + 1 :]
+
+
+def _build(packet: bytes, own: Address, error: icmpv6.Message) -> bytes | None:
+    source = packet[8:24]
+    if source == UNSPECIFIED or is_multicast(source) or not _may_be_answered(packet, error):
+        return None
+    return ipv6.build(own, source, ICMPV6, icmpv6.build(error, own, source))
+
+
+def _may_be_answered(packet: bytes, error: icmpv6.Message) -> bool:
+    """No error about an error, a redirect, or a packet to a group unless it was too big."""
+    if is_multicast(packet[24:40]) and not isinstance(error, PacketTooBig):
+        return False
+    length = len(packet) - 40
+    whole = packet[:4] + length.to_bytes(2, "big") + packet[6:]  # the punt may have cut it
+    try:
+        datagram = ipv6.parse(whole)
+    except ParseError:
+        return False
+    if datagram.upper_protocol != ICMPV6 or datagram.fragment_offset:
+        return True
+    upper_type = datagram.upper[0] if datagram.upper else 0
+    return upper_type >= FIRST_INFORMATIONAL_TYPE and upper_type != REDIRECT

@@ -1,0 +1,126 @@
+"""`mip6-manager --config FILE`: the controller with the REST API, in one process.
+
+Nobody starts `ryu-manager` by hand: Ryu needs `of_compat` before anything else of it is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from deploy.config import Config, load
+from mip6core.errors import ConfigError
+
+EXIT_FAILURE = 1
+EXIT_BAD_CONFIG = 2
+
+LOG = logging.getLogger("mip6")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until a signal ends it. Exit status: 0, 1 if it cannot serve, 2 if the configuration is wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = load(arguments.config)
+    except ConfigError as error:
+        print(f"mip6-manager: {error}", file=sys.stderr)
+        return EXIT_BAD_CONFIG
+    for what, listen, port in (
+        ("openflow", config.openflow.listen, config.openflow.port),
+        ("rest", config.rest.listen, config.rest.port),
+    ):
+        problem = _cannot_listen(listen, port)
+        if problem is not None:
+            print(f"mip6-manager: {what}: cannot listen on {listen} port {port}: {problem}", file=sys.stderr)
+            return EXIT_FAILURE
+    _set_up_logging(arguments.log_level)
+    return _serve(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mip6-manager", description="Mobile IPv6 home agent for OpenFlow switches (RFC 6275)."
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the YAML configuration file")
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="how much is logged to standard error (default: info)",
+    )
+    return parser
+
+
+def _cannot_listen(listen: str, port: int) -> str | None:
+    """Why a server could not be opened there; Ryu and eventlet would tell only by a traceback."""
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen, port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
+def _set_up_logging(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
+    )
+    for chatty in ("ryu", "ofp_event", "stevedore", "eventlet"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _serve(config: Config) -> int:
+    # First of all: what is imported from here on must find the patched modules.
+    from ryu_apps.of_compat import eventlet
+
+    eventlet.monkey_patch(thread=False)
+
+    from ryu_apps import connection, northbound
+    from ryu_apps.app import HomeAgentApp
+    from ryu_apps.of_compat import AppManager, cfg
+
+    cfg.CONF(
+        args=["--ofp-listen-host", config.openflow.listen, "--ofp-tcp-listen-port", str(config.openflow.port)],
+        project="ryu",
+        default_config_files=[],
+    )
+    connection.install()
+    manager = AppManager.get_instance()
+    manager.load_apps(["ryu_apps.app"])
+    services = manager.instantiate_apps(config=config)
+    app = next(found for found in manager.applications.values() if isinstance(found, HomeAgentApp))
+    if config.security.unprotected_signalling == "accept":
+        LOG.warning("signalling is accepted without protection: anyone who can send to the home agent can register")
+    LOG.info("listening openflow=%s:%d", config.openflow.listen, config.openflow.port)
+    main_thread = eventlet.greenthread.getcurrent()
+    _end_on_signals(eventlet, main_thread)
+    try:
+        app.loops.spawn("rest", northbound.serve, app, config.rest.listen, config.rest.port)
+        for service in services:
+            service.wait()
+    except SystemExit:
+        LOG.info("ending; flows stay until their bindings' lifetimes end")
+    finally:
+        manager.close()
+    return 0
+
+
+def _end_on_signals(eventlet: Any, thread: Any) -> None:
+    def end(_signal: int, _frame: object) -> None:
+        eventlet.hubs.get_hub().schedule_call_global(0, thread.throw, SystemExit)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, end)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What REST clients see and do: the `Service` of the WSGI application on top of the running app, and its server."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from mip6core.addresses import Address, Prefix
+from mip6core.fsm import State
+from rest.service import BindingView, PortView, SwitchView
+from rest.wsgi import make_app
+from ryu_apps.of_compat import eventlet, hub
+
+if TYPE_CHECKING:
+    from deploy.config import HomeLinkConfig
+    from mip6core.bcache import BindingCacheEntry
+    from ryu_apps.app import HomeAgentApp
+
+LOG = logging.getLogger(__name__)
+
+MAX_CLIENTS: Final = 64  # connections served at once
+REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
+YIELD_EVERY: Final = 200  # bindings cleared between two turns for signalling
+
+STATES: Final = {
+    State.DAD: "duplicate_address_detection",
+    State.BOUND: "bound",
+    State.BOUND_DAD: "bound",
+}
+
+
+class Northbound:
+    """See `rest.service.Service`. What is listed: bindings, and registrations that wait for their address's test."""
+
+    def __init__(self, app: HomeAgentApp) -> None:
+        self._app = app
+
+    def home_addresses(self) -> Sequence[Address]:
+        return [entry.home_address for entry in self._app.engine.bindings if entry.state in STATES]
+
+    def binding(self, home_address: Address) -> BindingView | None:
+        entry = self._app.engine.bindings.get(home_address)
+        return None if entry is None or entry.state not in STATES else self._view(entry)
+
+    def clear(self, home_address: Address) -> bool:
+        if self.binding(home_address) is None:
+            return False
+        self._app.perform(self._app.engine.clear(home_address, self._app.clock()))
+        self._app.reschedule()
+        return True
+
+    def clear_prefix(self, prefix: Prefix) -> int:
+        cleared = 0
+        for index, home_address in enumerate(filter(prefix.contains, self.home_addresses()), 1):
+            cleared += self.clear(home_address)
+            if index % YIELD_EVERY == 0:
+                hub.sleep(0)
+        return cleared
+
+    def switches(self) -> list[SwitchView]:
+        return [self._switch(link) for link in self._app.config.home_links]
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""
+        app = self._app
+        states = [entry.state for entry in app.engine.bindings]
+        return {
+            "uptime": round(time.time() - app.started_at, 3),
+            "engine": dict(sorted(app.engine.statistics.items())),
+            "shell": dict(sorted(app.statistics.items())),
+            "bindings": {
+                "bound": sum(STATES.get(state) == "bound" for state in states),
+                "duplicate_address_detection": states.count(State.DAD),
+            },
+            "neighbours": {name: len(switch.bridge.neighbours) for name, switch in app.switches.items()},
+        }
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Bad once one of the application's threads has died."""
+        died = dict(self._app.loops.died)
+        return not died, {"threads_died": died, "internal_errors": self._app.statistics["internal_errors"]}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Good when the switch of each home link is connected and has its flows."""
+        links = {}
+        for link in self._app.config.home_links:
+            switch = self._app.switches.get(link.name)
+            if switch is None:
+                links[link.name] = "no switch"
+            else:
+                links[link.name] = "ready" if switch.bridge.confirmed else "synchronising"
+        return all(state == "ready" for state in links.values()), {"home_links": links}
+
+    def _view(self, entry: BindingCacheEntry) -> BindingView:
+        now, wall = self._app.clock(), time.time()
+        switch = self._app.switches.get(entry.link.name)
+        bound = entry.bound
+        return BindingView(
+            home_address=entry.home_address,
+            care_of_address=entry.care_of_address,
+            home_link=entry.link.name,
+            sequence=entry.sequence,
+            lifetime=entry.lifetime,
+            remaining_lifetime=max(0.0, entry.expires_at - now) if bound else 0.0,
+            flags=entry.flags,
+            registered_at=wall - (now - entry.registered_at) if bound else wall,
+            updated_at=wall - (now - entry.updated_at) if bound else wall,
+            state=STATES[entry.state],
+            datapath_id=None if switch is None else switch.datapath.id,
+        )
+
+    def _switch(self, link: HomeLinkConfig) -> SwitchView:
+        switch = self._app.switches.get(link.name)
+        if switch is None:
+            return SwitchView(datapath_id=link.datapath_id, home_link=link.name, bridge=link.bridge, connected=False)
+        ports = sorted(switch.datapath.ports.values(), key=lambda port: port.port_no)
+        host, port = switch.datapath.address[:2]
+        return SwitchView(
+            datapath_id=switch.datapath.id,
+            home_link=link.name,
+            bridge=link.bridge,
+            connected=True,
+            address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            role="equal",
+            ports=[PortView(port.port_no, port.name.decode(errors="replace")) for port in ports],
+        )
+
+
+def serve(app: HomeAgentApp, listen: str, port: int) -> None:
+    """Serve the API for ever."""
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    listener = eventlet.listen((listen, port), family)
+    LOG.info("listening rest=%s:%d", listen, port)
+    eventlet.wsgi.server(
+        listener,
+        make_app(Northbound(app), cooperate=lambda: hub.sleep(0)),
+        log_output=False,
+        max_size=MAX_CLIENTS,
+        socket_timeout=REQUEST_TIMEOUT,
+        debug=False,
+    )

@@ -1,0 +1,112 @@
+"""Messages to one switch: in order, in one write, and with promises kept until their flows are in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mip6core.addresses import Address
+from ryu_apps import templates
+from ryu_apps.of_compat import hub
+
+MAX_XID: Final = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What hangs on one barrier."""
+
+    promises: list[tuple[Address | None, bytes]] = field(default_factory=list)  # home address, packet-out
+    home_addresses: dict[int, Address] = field(default_factory=dict)  # by the xid of the flow messages
+    refused: set[Address] = field(default_factory=set)
+    then: list[Callable[[], None]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.promises or self.home_addresses or self.then)
+
+
+class Outbox:
+    """Collects messages and writes them with `flush`.
+
+    A switch may carry out messages in another order than they came, except across a barrier, and it tells of a flow
+    that it refuses by an error. So packets that promise something (Binding Acknowledgement with status 0, section
+    10.3.1) are held until the reply to a barrier behind their flows, and dropped if one of those was refused.
+    """
+
+    def __init__(self, send: Callable[[bytes], object], refused: Callable[[Address], None]) -> None:
+        self._send = send
+        self._refused = refused
+        self._messages: list[bytes] = []
+        self._batch = _Batch()
+        self._waiting: dict[int, _Batch] = {}  # by the xid of the barrier
+        self._batch_of: dict[int, _Batch] = {}  # by the xid of a flow message
+        self._xid = 0
+        self._writing = hub.Semaphore(1)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Barriers without a reply."""
+        return len(self._waiting)
+
+    def next_xid(self) -> int:
+        self._xid = self._xid % MAX_XID + 1
+        return self._xid
+
+    def next_flow_xid(self, home_address: Address) -> bytes:
+        """A transaction id for the flows of a binding; an error with it makes the binding fail."""
+        xid = self.next_xid()
+        self._batch.home_addresses[xid] = home_address
+        self._batch_of[xid] = self._batch
+        return templates.word(xid)
+
+    def put(self, message: bytes) -> None:
+        """Send a message with the next write."""
+        self._messages.append(message)
+
+    def promise(self, home_address: Address | None, packet_out: bytes) -> None:
+        """Send a packet when all messages put so far have been carried out."""
+        self._batch.promises.append((home_address, packet_out))
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Call something when all messages put so far have been carried out."""
+        self._batch.then.append(action)
+
+    def flush(self) -> None:
+        """Write what has been put, with a barrier if something waits for it."""
+        if self._batch:
+            xid = self.next_xid()
+            self._messages.append(templates.barrier_request(xid))
+            self._waiting[xid] = self._batch
+            self._batch = _Batch()
+        if not self._messages:
+            return
+        # The send queue may make us wait; whoever comes meanwhile must not overtake.
+        with self._writing:
+            octets = b"".join(self._messages)
+            self._messages.clear()
+            if octets:
+                self._send(octets)
+
+    def barrier_reply(self, xid: int) -> bool:
+        """Everything before the barrier has been carried out. False: not one of our barriers."""
+        batch = self._waiting.pop(xid, None)
+        if batch is None:
+            return False
+        for flow_xid in batch.home_addresses:
+            del self._batch_of[flow_xid]
+        refused = batch.refused
+        self._messages.extend(message for address, message in batch.promises if address not in refused)
+        for address in refused:
+            self._refused(address)
+        for action in batch.then:
+            action()
+        return True
+
+    def error(self, xid: int) -> bool:
+        """The switch refused a message. False: not one of a binding's."""
+        batch = self._batch_of.get(xid)
+        if batch is None:
+            return False
+        batch.refused.add(batch.home_addresses[xid])
+        return True

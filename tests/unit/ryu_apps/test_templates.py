@@ -1,0 +1,62 @@
+"""The templates against the messages that Ryu builds from the same flows, octet for octet."""
+
+import ipaddress
+import random
+
+import pytest
+
+from ryu_apps import encode, pipeline, templates
+from ryu_apps.of_compat import ofproto
+
+ADD, DELETE = ofproto.OFPFC_ADD, ofproto.OFPFC_DELETE_STRICT
+
+
+def _random_address(rng: random.Random) -> ipaddress.IPv6Address:
+    return ipaddress.IPv6Address(rng.getrandbits(128))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_flows_of_a_binding(seed: int) -> None:
+    rng = random.Random(seed)
+    home, care_of = _random_address(rng), _random_address(rng)
+    xid, cookie, hard = rng.getrandbits(32), rng.getrandbits(64), rng.getrandbits(16)
+    head = (templates.word(xid), templates.long(cookie), templates.short(hard))
+    both, one = (home.packed, care_of.packed), (home.packed,)
+    tunnel = pipeline.tunnel_flow(str(home), str(care_of), cookie, hard)
+    reverse = pipeline.reverse_tunnel_flow(str(home), str(care_of), cookie, hard)
+    proxy = pipeline.proxy_flow(str(home), cookie, hard)
+    for template, addresses, flow, command in (
+        (templates.ADD_TUNNEL, both, tunnel, ADD),
+        (templates.ADD_REVERSE_TUNNEL, both, reverse, ADD),
+        (templates.ADD_PROXY, one, proxy, ADD),
+        (templates.DELETE_TUNNEL, one, tunnel, DELETE),
+        (templates.DELETE_REVERSE_TUNNEL, both, reverse, DELETE),
+        (templates.DELETE_PROXY, one, proxy, DELETE),
+    ):
+        assert template % (*head, *addresses) == encode.wire(encode.flow_mod(flow, command), xid)
+
+
+def test_packet_out_is_what_ryu_builds() -> None:
+    from ryu_apps.flowspec import LOCAL, NORMAL, Output
+    from ryu_apps.of_compat import offline_datapath, parser
+
+    frame = bytes(range(90))
+    message = parser.OFPPacketOut(
+        offline_datapath(), ofproto.OFP_NO_BUFFER, LOCAL, [parser.OFPActionOutput(NORMAL, 0)], frame
+    )
+    assert templates.PacketOut(Output(NORMAL)).build(frame) == encode.wire(message)
+
+
+def test_barrier_is_what_ryu_builds() -> None:
+    from ryu_apps.of_compat import offline_datapath, parser
+
+    assert templates.barrier_request(77) == encode.wire(parser.OFPBarrierRequest(offline_datapath()), 77)
+
+
+def test_a_percent_sign_in_the_message_stays_one() -> None:
+    assert templates.cut(b"50%\xaa\xbb25%", b"\xaa\xbb") % (b"%b",) == b"50%%b25%"
+
+
+def test_a_sentinel_that_is_missing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="not in the message"):
+        templates.cut(b"abc", b"x")

@@ -174,7 +174,9 @@ class HomeAgentApp(RyuApp):
             return
         link = self.links[config.name]
         link.link_layer_address = bytes.fromhex(layout.link_layer_address.replace(":", ""))
-        bridge = HomeBridge(self.engine, link, layout, config.router, datapath.send, self.clock, self.statistics)
+        bridge = HomeBridge(
+            self.engine, link, layout, config.router, datapath.send, self.clock, self.statistics, self.perform
+        )
         switch = Switch(self, datapath, config, bridge)
         self.switches[config.name] = switch
         switch.dump = flow_dump.FlowDump()

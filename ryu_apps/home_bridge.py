@@ -43,7 +43,10 @@ NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow 
 
 
 class HomeBridge:
-    """The home agent's hands on one bridge. `send` writes octets to the switch, `clock` is monotonic."""
+    """The home agent's hands on one bridge.
+
+    `send` writes octets to the switch, `clock` is monotonic, `perform_elsewhere` takes actions for other links.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class HomeBridge:
         send: Callable[[bytes], object],
         clock: Callable[[], float],
         statistics: dict[str, int],
+        perform_elsewhere: Callable[[list[Action]], None],
     ) -> None:
         self.engine = engine
         self.link = link
@@ -61,6 +65,7 @@ class HomeBridge:
         self.router = router
         self.clock = clock
         self.statistics = statistics
+        self._perform_elsewhere = perform_elsewhere
         self.generation = 0
         self.ready = False  # the flows are on their way; until then nothing is handed to the engine
         self.confirmed = False  # and the switch has said that they are in
@@ -142,8 +147,14 @@ class HomeBridge:
     def execute(self, actions: list[Action]) -> None:
         """Carry out what the engine asks for; `outbox.flush` sends it."""
         self._home_address = None
+        elsewhere: list[Action] = []
         for action in actions:
-            self._execute[type(action)](action)
+            if action.link is self.link:
+                self._execute[type(action)](action)
+            else:
+                elsewhere.append(action)
+        if elsewhere:
+            self._perform_elsewhere(elsewhere)
 
     def _install(self, action: InstallBinding) -> None:
         binding, previous = action.binding, action.previous

@@ -325,8 +325,10 @@ class HomeAgentApp(RyuApp):
                     switch.bridge.tick(now)
 
     def _log_event(self, event: Event) -> None:
-        if LOG.isEnabledFor(logging.INFO):
-            LOG.info(
+        level = logging.DEBUG if event.kind == "refreshed" else logging.INFO
+        if LOG.isEnabledFor(level):
+            LOG.log(
+                level,
                 "binding %s hoa=%s coa=%s link=%s status=%d",
                 event.kind,
                 addresses.text(event.home_address),

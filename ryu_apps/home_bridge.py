@@ -39,6 +39,7 @@ ETHERTYPE_IPV6: Final = b"\x86\xdd"
 MAX_HARD_TIMEOUT: Final = 0xFFFF  # seconds
 NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
 NO_TIMEOUT: Final = bytes(2)
+PUNTED: Final = {int(kind): f"punted_{kind.name.lower()}" for kind in Punt}  # names of counters
 NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow goes
 
 
@@ -94,7 +95,7 @@ class HomeBridge:
 
     def punted(self, kind: int, frame: bytes) -> None:
         """A packet that a punt flow has sent us."""
-        self.statistics[f"punted_{Punt(kind).name.lower()}"] += 1
+        self.statistics[PUNTED[kind]] += 1
         if not self.ready or frame[12:14] != ETHERTYPE_IPV6:
             self.statistics["dropped_not_ready" if not self.ready else "dropped_not_ipv6"] += 1
             return
@@ -199,11 +200,11 @@ class HomeBridge:
     def _add_binding(self, binding: BindingCacheEntry, xid: bytes, with_proxy: bool) -> None:
         home, care_of = binding.home_address, binding.care_of_address
         hard = self._hard_timeout(binding)
+        cookie = self._cookie(Category.TUNNEL, binding)
+        reverse_cookie = self._cookie(Category.REVERSE_TUNNEL, binding)
         put = self.outbox.put
-        put(templates.ADD_TUNNEL % (xid, self._cookie(Category.TUNNEL, binding), hard, home, care_of))
-        reverse = self._cookie(Category.REVERSE_TUNNEL, binding)
-        # In the order of the wire: Nicira fields, such as the tunnel's source, come where the match has them.
-        put(templates.ADD_REVERSE_TUNNEL % (xid, reverse, hard, home, care_of))
+        put(templates.ADD_TUNNEL % (xid, cookie, hard, home, care_of))
+        put(templates.ADD_REVERSE_TUNNEL % (xid, reverse_cookie, hard, home, care_of))
         if not with_proxy:
             return
         seconds = int.from_bytes(hard, "big")

@@ -1,0 +1,1 @@
+"""Everything around the application: installation, configuration, switch provisioning, shim, benchmarks."""

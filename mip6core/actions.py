@@ -1,0 +1,84 @@
+"""What the engines ask the shell to do. The order in a list is the order of execution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mip6core.addresses import Address
+from mip6core.bcache import BindingCacheEntry
+from mip6core.home_link import HomeLink
+
+
+@dataclass(slots=True)
+class Installed:
+    """What a binding's flows were made for before they change."""
+
+    care_of_address: Address
+    link_local: bool  # they included the link-local address
+
+
+@dataclass(slots=True)
+class InstallBinding:
+    """Tunnel to the care-of address, accept the reverse tunnel from it, and answer Neighbor Solicitations.
+
+    `binding.link_local` says whether the link-local address is answered for too. `previous` is what is
+    installed already and must be replaced: its reverse tunnel flow matches the old care-of address.
+    """
+
+    link: HomeLink
+    binding: BindingCacheEntry
+    previous: Installed | None
+
+
+@dataclass(slots=True)
+class RefreshBinding:
+    """Same flows, later (or earlier) end: `binding.expires_at`."""
+
+    link: HomeLink
+    binding: BindingCacheEntry
+
+
+@dataclass(slots=True)
+class ReleaseBinding:
+    """Take all flows of the binding away. Its `care_of_address` and `link_local` still tell what they are."""
+
+    link: HomeLink
+    binding: BindingCacheEntry
+
+
+@dataclass(slots=True)
+class WatchAddress:
+    """Hand all Neighbor Solicitations and Advertisements seen on the link about `address` to `receive`."""
+
+    link: HomeLink
+    address: Address
+
+
+@dataclass(slots=True)
+class UnwatchAddress:
+    """The end of a WatchAddress."""
+
+    link: HomeLink
+    address: Address
+
+
+@dataclass(slots=True)
+class SendDatagram:
+    """Send an IPv6 packet from the home agent.
+
+    Without `link_layer_destination` it is routed, and bypasses the flows of bindings (section 6.1). With
+    `after_flows` it must not leave before the flows of the actions ahead of it in the list are in; if they
+    are refused, it is dropped and `installation_failed` called.
+    """
+
+    link: HomeLink
+    packet: bytes  # from the IPv6 header on
+    link_layer_destination: bytes | None
+    after_flows: bool = False
+
+
+Action: TypeAlias = (
+    InstallBinding | RefreshBinding | ReleaseBinding | WatchAddress | UnwatchAddress | SendDatagram
+)
+Actions: TypeAlias = list[Action]

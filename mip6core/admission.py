@@ -1,0 +1,168 @@
+"""Whether a valid registration is accepted, and for how long (RFC 6275 section 10.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from mip6core.addresses import Address, link_local
+from mip6core.bcache import BindingCache, BindingCacheEntry
+from mip6core.codec.mh import BU_LINK_LOCAL
+from mip6core.constants import LIFETIME_UNIT
+from mip6core.dad import DuplicateAddressDetection
+from mip6core.fsm import State
+from mip6core.home_link import HomeLink, HomePrefix, Limits, is_subnet_anycast
+from mip6core.registration import Registration
+from mip6core.status import BindingAcknowledgementStatus as Status
+
+# Every handover comes here, and reading an enumeration's member costs as much as a call in Python 3.11.
+_NEW: Final = (State.ABSENT, State.DELETED)
+_ACCEPTED: Final = Status.ACCEPTED
+_PREFIX_DISCOVERY_NECESSARY: Final = Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY
+
+
+class Admission:
+    """The tests that depend on what the home agent serves and already holds. They change nothing."""
+
+    __slots__ = ("_bindings", "_dad", "_limits", "_own_addresses", "_virtual_links")
+
+    def __init__(
+        self,
+        links: Iterable[HomeLink],
+        limits: Limits,
+        bindings: BindingCache,
+        dad: DuplicateAddressDetection,
+    ) -> None:
+        links = tuple(links)
+        self._limits = limits
+        self._bindings = bindings
+        self._dad = dad
+        self._own_addresses = frozenset(link.address for link in links)
+        self._virtual_links = tuple(link for link in links if link.virtual)
+
+    def decide(self, request: Registration, entry: BindingCacheEntry, now: float) -> int:
+        """The status to answer with. Below 128, `request` then holds the lifetime that is granted.
+
+        `entry` is what the cache holds for the home address, or a new one in state ABSENT.
+        """
+        link = request.link
+        if not link.prefixes:
+            return Status.HOME_REGISTRATION_NOT_SUPPORTED
+        home_prefix = link.find_prefix(request.home_address)
+        if home_prefix is None:
+            return Status.NOT_HOME_SUBNET
+        valid_units = home_prefix.remaining_units(home_prefix.valid_lifetime, now)
+        if valid_units == 0:
+            return Status.NOT_HOME_SUBNET
+        if entry.state in _NEW:
+            status = self._first_registration(request, entry, home_prefix)
+            if status:
+                return status
+        if not (entry.bound and request.care_of_address == entry.care_of_address) and self._leads_back(
+            link, request.care_of_address
+        ):
+            return Status.INVALID_CARE_OF_ADDRESS
+        if (
+            request.flags & BU_LINK_LOCAL
+            and not (entry.bound and entry.flags & BU_LINK_LOCAL)
+            and self._link_local_taken(request, entry)
+        ):
+            return Status.DUPLICATE_ADDRESS_DETECTION_FAILED
+        self._grant(request, home_prefix, valid_units, now)
+        return request.status
+
+    def addresses_to_test(self, request: Registration, entry: BindingCacheEntry) -> list[Address]:
+        """The addresses for which Duplicate Address Detection must have passed before `request` takes effect.
+
+        None on a virtual link, where there is nobody to ask; not the home address while it is bound; and not
+        a link-local address that is already defended.
+        """
+        addresses: list[Address] = []
+        link = request.link
+        if link.virtual:
+            return addresses
+        if not entry.bound:
+            addresses.append(request.home_address)
+        if request.flags & BU_LINK_LOCAL:
+            address = link_local(request.home_address)
+            if not self._bindings.link_local_holders(link, address):
+                addresses.append(address)
+        return addresses
+
+    def _first_registration(
+        self, request: Registration, entry: BindingCacheEntry, home_prefix: HomePrefix
+    ) -> int:
+        """A status of 128 or more if the home address cannot be served, else 0."""
+        link = request.link
+        home_address = request.home_address
+        if (
+            home_address in self._own_addresses
+            or home_address in link.reserved
+            or is_subnet_anycast(home_address, home_prefix.prefix)
+        ):
+            return Status.ADMINISTRATIVELY_PROHIBITED
+        if not link.virtual:
+            if not link.link_layer_address:
+                return Status.REASON_UNSPECIFIED  # the link is not up, so nothing can be tested or defended
+            if len(self._dad) >= self._limits.max_addresses_in_dad:
+                return Status.INSUFFICIENT_RESOURCES
+        if entry.state is State.ABSENT and self.room_to_make(link) is None:
+            return Status.INSUFFICIENT_RESOURCES
+        return 0
+
+    def room_to_make(self, link: HomeLink) -> tuple[BindingCacheEntry, ...] | None:
+        """The de-registered entries to forget so that one more fits; None if the limits leave no room."""
+        bindings, limits = self._bindings, self._limits
+        victim = None
+        if limits.max_bindings_per_link is not None and bindings.count(link) >= limits.max_bindings_per_link:
+            victim = bindings.oldest_deleted(link)
+        elif len(bindings) >= limits.max_bindings:
+            victim = bindings.oldest_deleted()
+        else:
+            return ()
+        return None if victim is None else (victim,)
+
+    def _leads_back(self, link: HomeLink, care_of_address: Address) -> bool:
+        """Whether packets tunnelled to the care-of address would come back to us (15.1, RFC 3775 6.1.7).
+
+        They would if it is our own or one that we tunnel to somewhere else, and on a link that does not
+        exist. On the home link itself the mobile node is at home and has to de-register (11.5.5).
+        """
+        other = self._bindings.get(care_of_address)
+        if other is not None and other.state is not State.DELETED:
+            return True
+        if care_of_address in self._own_addresses or link.find_prefix(care_of_address) is not None:
+            return True
+        for virtual in self._virtual_links:  # noqa: SIM110 - every handover comes here
+            if virtual.find_prefix(care_of_address) is not None:
+                return True
+        return False
+
+    def _link_local_taken(self, request: Registration, entry: BindingCacheEntry) -> bool:
+        """Whether the link-local address is known to be another node's without asking on the link.
+
+        A mobile node with addresses in several home prefixes has one link-local address for all of them: its
+        registrations are recognised by their common care-of address.
+        """
+        link = request.link
+        if link.virtual:
+            return False
+        address = link_local(request.home_address)
+        if link.is_own(address) or address in link.reserved:
+            return True
+        where = [holder.care_of_address for holder in self._bindings.link_local_holders(link, address)]
+        probe = self._dad.get(link, address)
+        if probe is not None:
+            if entry in probe.owners:  # found fit to share it when the test began
+                return False
+            where += [owner.pending.care_of_address for owner in probe.owners if owner.pending is not None]
+        return bool(where) and request.care_of_address not in where
+
+    def _grant(self, request: Registration, home_prefix: HomePrefix, valid_units: float, now: float) -> None:
+        units = min(request.lifetime_units, request.link.max_lifetime // LIFETIME_UNIT, valid_units)
+        preferred_units = home_prefix.remaining_units(home_prefix.preferred_lifetime, now)
+        request.status = (
+            _ACCEPTED if units <= preferred_units and units < valid_units else _PREFIX_DISCOVERY_NECESSARY
+        )
+        request.lifetime_units = int(units)
+        request.expires_at = now + request.lifetime_units * LIFETIME_UNIT

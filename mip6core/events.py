@@ -1,0 +1,27 @@
+"""What the engines announce, for log, metrics and watchers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mip6core.addresses import Address
+
+BindingEventKind = Literal[
+    "registered", "moved", "refreshed", "deregistered", "expired", "cleared", "rejected"
+]
+
+
+@dataclass(slots=True)
+class BindingEvent:
+    """A change of a home registration, or a Binding Update refused with an acknowledgement."""
+
+    kind: BindingEventKind
+    home_address: Address
+    care_of_address: Address  # where the binding is, or was
+    link: str  # name of the home link
+    status: int  # of the Binding Acknowledgement that goes with it; 0 if none does
+    now: float  # monotonic seconds
+
+
+Event = BindingEvent

@@ -1,0 +1,314 @@
+"""The home agent (RFC 6275 section 10): what comes in, and what is to be done about it.
+
+The engine owns no clock, socket or thread. Every entry point takes `now` in monotonic seconds and returns
+actions for the shell, in the order in which they must be carried out; the shell keeps one timer, for
+`next_timer`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from typing import Final
+
+from mip6core import neighbor_discovery, registration, replies
+from mip6core.actions import Actions
+from mip6core.addresses import UNSPECIFIED, Address, is_multicast
+from mip6core.codec import icmpv6, mh
+from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation, ParameterProblem
+from mip6core.codec.ipv6 import Datagram
+from mip6core.codec.mh import BindingUpdate, UnknownMessage
+from mip6core.constants import AH, ESP, ICMPV6, LIFETIME_UNIT, MOBILITY_HEADER
+from mip6core.errors import ParseError
+from mip6core.events import Event
+from mip6core.fsm import Input
+from mip6core.home_link import HomeLink, HomePrefix, Limits
+from mip6core.home_registrations import HomeRegistrations
+from mip6core.rate_limit import RateLimiter
+from mip6core.status import BindingErrorStatus
+
+__all__ = ["HomeAgent", "HomeLink", "HomePrefix", "Limits"]
+
+_NEIGHBOR_DISCOVERY: Final = tuple(
+    bytes([m.icmp_type]) for m in (NeighborSolicitation, NeighborAdvertisement)
+)
+_PROTECTED: Final = (ESP, AH)
+
+
+class HomeAgent:
+    """Serves the mobile nodes of one or more home links."""
+
+    def __init__(
+        self,
+        links: Iterable[HomeLink],
+        limits: Limits,
+        rng: Callable[[int], bytes],
+        notify: Callable[[Event], None] | None = None,
+    ) -> None:
+        """`rng(n)` gives n random octets. Raises ValueError if two links share a name or prefixes overlap."""
+        self.links = tuple(links)
+        for one, other in combinations(self.links, 2):
+            if one.name == other.name:
+                raise ValueError(f"two home links are named {one.name}")
+            _check_apart(one.prefixes, other)
+        self.rng = rng
+        self.statistics: dict[str, int] = defaultdict(int)
+        self._registrations = HomeRegistrations(self.links, limits, self.statistics, notify)
+        self.bindings = self._registrations.bindings
+        self._timers = self._registrations.timers
+        self._binding_errors = _limiter(limits)
+        self._icmpv6_errors = _limiter(limits)
+
+    def receive(self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float) -> Actions:
+        """A packet that the switch of `link` handed up: signalling for the home agent, or Neighbor Discovery.
+
+        `link` is one of `links`. `link_layer_source` is the frame's source, empty if there was no frame.
+        """
+        actions: Actions = []
+        if self._timers.may_be_due(now):
+            self._registrations.tick(now, actions)
+        if datagram.more_fragments or datagram.fragment_offset:
+            self._drop("fragment")
+        elif datagram.unrecognized_option is not None:
+            self._unrecognized_option(link, datagram, link_layer_source, now, actions)
+        elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in _NEIGHBOR_DISCOVERY:
+            self._neighbor_discovery(link, datagram, link_layer_source, now, actions)
+        elif datagram.destination != link.address:
+            self._drop("not_for_home_agent")
+        elif datagram.type2_home_address is not None:
+            self._drop("routing_header")  # 8.2: no address of ours is a mobile node's
+        elif datagram.upper_protocol == MOBILITY_HEADER:
+            self._mobility_header(link, datagram, link_layer_source, now, actions)
+        elif datagram.home_address is None or datagram.upper_protocol in _PROTECTED:
+            self.statistics["ignored_protocol"] += 1
+        else:
+            self._home_address_option(link, datagram, datagram.home_address, link_layer_source, now, actions)
+        return actions
+
+    def tick(self, now: float) -> Actions:
+        """What has become due."""
+        actions: Actions = []
+        self._registrations.tick(now, actions)
+        return actions
+
+    def next_timer(self) -> float | None:
+        """When `tick` has to be called next, if nothing comes in before; None: never."""
+        return self._timers.next()
+
+    def clear(self, home_address: Address, now: float) -> Actions:
+        """Forget a registration; the mobile node may register again at once, with any sequence number."""
+        return self._apply(Input.CLEAR, home_address, now)
+
+    def installation_failed(self, home_address: Address, now: float) -> Actions:
+        """The switch refused the flows of a binding: it ends, and the mobile node is told 130."""
+        return self._apply(Input.INSTALLATION_FAILED, home_address, now)
+
+    def adopt(
+        self,
+        link: HomeLink,
+        home_address: Address,
+        care_of_address: Address,
+        sequence: int,
+        flags: int,
+        remaining: float,
+        now: float,
+    ) -> bool:
+        """Take over a binding whose flows a switch has kept while this program was away.
+
+        `sequence` is at most the last one accepted: refreshes may not have changed the flows. `remaining` is in seconds.
+        Returns False, and changes nothing, if the home address is known or no longer served. No actions follow.
+        """
+        units = math.ceil(remaining / LIFETIME_UNIT)
+        request = registration.Registration(link, home_address, care_of_address, sequence, flags, units, care_of_address, None)
+        request.expires_at = now + remaining
+        return self._registrations.adopt(request, now, [])
+
+    def watched(self, link: HomeLink) -> list[Address]:
+        """The addresses under test on a link: those of `WatchAddress` without an `UnwatchAddress` yet."""
+        return self._registrations.dad.addresses(link)
+
+    def set_prefixes(self, link: HomeLink, prefixes: tuple[HomePrefix, ...], now: float) -> Actions:
+        """Renumber a home link. Raises ValueError and changes nothing if a prefix overlaps another link's."""
+        for other in self.links:
+            if other is not link:
+                _check_apart(prefixes, other)
+        actions = self.tick(now)
+        self._registrations.set_prefixes(link, prefixes, now, actions)
+        return actions
+
+    def unknown_binding(
+        self, link: HomeLink, source: Address, home_address: Address, link_layer_source: bytes, now: float
+    ) -> Actions:
+        """Binding Error 1 for a packet from `source` whose Home Address option has no binding (9.3.1)."""
+        actions: Actions = []
+        self._binding_error(
+            link, BindingErrorStatus.UNKNOWN_BINDING, source, home_address, link_layer_source, now, actions
+        )
+        return actions
+
+    def _apply(self, what: Input, home_address: Address, now: float) -> Actions:
+        actions = self.tick(now)
+        self._registrations.apply(what, home_address, now, actions)
+        return actions
+
+    def _mobility_header(
+        self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
+    ) -> None:
+        """Section 9.2, which 10.2 asks of home agents."""
+        try:
+            message = mh.parse(datagram.upper, datagram.checksum_source, datagram.checksum_destination)
+        except ParseError as error:
+            self._drop(error.reason)
+            if error.pointer is not None:
+                pointer = datagram.upper_offset + error.pointer
+                self._parameter_problem(link, datagram, error.code, pointer, link_layer_source, now, actions)
+            return
+        if type(message) is BindingUpdate:
+            self.statistics["bu_received"] += 1
+            try:
+                request = registration.read(link, datagram, message, link_layer_source)
+            except registration.Discarded as discarded:
+                self._drop(discarded.reason)
+                return
+            self._registrations.receive(request, now, actions)
+        elif type(message) is UnknownMessage:
+            self._drop("unrecognized_mh_type")
+            status = BindingErrorStatus.UNRECOGNIZED_MH_TYPE
+            self._binding_error(
+                link, status, datagram.source, datagram.home_address, link_layer_source, now, actions
+            )
+        else:
+            self.statistics["ignored_mobility_header"] += 1  # known, and not for a home agent
+
+    def _home_address_option(
+        self,
+        link: HomeLink,
+        datagram: Datagram,
+        home_address: Address,
+        link_layer_source: bytes,
+        now: float,
+        actions: Actions,
+    ) -> None:
+        """Section 9.3.1: only a mobile node with a binding may use its home address this way."""
+        binding = self.bindings.get_bound(home_address)
+        if binding is not None and binding.care_of_address == datagram.source:
+            self.statistics["ignored_protocol"] += 1
+            return
+        self._drop("unknown_binding")
+        status = BindingErrorStatus.UNKNOWN_BINDING
+        self._binding_error(link, status, datagram.source, home_address, link_layer_source, now, actions)
+
+    def _neighbor_discovery(
+        self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
+    ) -> None:
+        """Solicitations and advertisements about addresses that are defended or under test."""
+        if link.virtual:
+            self._drop("no_such_link")
+            return
+        if link_layer_source == link.link_layer_address:
+            self._drop("own_frame")  # a proxy must not take its own packets for another node's
+            return
+        try:
+            message = icmpv6.parse(datagram)
+        except ParseError as error:
+            self._drop(error.reason)
+            return
+        assert isinstance(message, NeighborSolicitation | NeighborAdvertisement)
+        solicitation = message if isinstance(message, NeighborSolicitation) else None
+        if self._registrations.defends(link, message.target):
+            if solicitation is not None:
+                self.statistics["nd_answered"] += 1
+                actions.append(
+                    neighbor_discovery.answer(link, solicitation, datagram.source, link_layer_source)
+                )
+                return
+        # RFC 4862 5.4.3, 5.4.4: another node has the address or tests it as we do; only to ask is no claim.
+        elif solicitation is None or datagram.source == UNSPECIFIED:
+            probe = self._registrations.dad.get(link, message.target)
+            if probe is not None:
+                self._registrations.conflict(probe, now, actions)
+                return
+        self.statistics["ignored_neighbor_discovery"] += 1
+
+    def _unrecognized_option(
+        self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
+    ) -> None:
+        """A destination option that may not be skipped: two bits say what to do (RFC 8200 section 4.2)."""
+        assert datagram.unrecognized_option is not None
+        option_type, offset = datagram.unrecognized_option
+        self._drop("unrecognized_option")
+        bits = option_type >> 6
+        if (bits >= 2 and datagram.destination == link.address) or (
+            bits == 2 and is_multicast(datagram.destination)
+        ):
+            code = icmpv6.UNRECOGNIZED_OPTION
+            self._parameter_problem(link, datagram, code, offset, link_layer_source, now, actions)
+
+    def _binding_error(
+        self,
+        link: HomeLink,
+        status: BindingErrorStatus,
+        source: Address,
+        home_address: Address | None,
+        link_layer_source: bytes,
+        now: float,
+        actions: Actions,
+    ) -> None:
+        """Section 9.3.3: to the source address on the wire if it is unicast, and at a limited rate."""
+        if not registration.is_unicast(source):
+            return
+        if not self._binding_errors.allow(source, now):
+            self.statistics["be_suppressed"] += 1
+            return
+        self.statistics[f"be_sent_{status.value}"] += 1
+        mac = registration.on_link(link, source, link_layer_source)
+        actions.append(replies.binding_error(link, status, source, home_address, mac))
+
+    def _parameter_problem(
+        self,
+        link: HomeLink,
+        datagram: Datagram,
+        code: int,
+        pointer: int,
+        link_layer_source: bytes,
+        now: float,
+        actions: Actions,
+    ) -> None:
+        """ICMPv6 Parameter Problem, unless RFC 4443 section 2.4 (e) forbids an answer, at a limited rate."""
+        source = datagram.source
+        if not registration.is_unicast(source) or _is_icmpv6_error(datagram):
+            return
+        if not self._icmpv6_errors.allow(source, now):
+            self.statistics["icmpv6_suppressed"] += 1
+            return
+        self.statistics["icmpv6_sent_parameter_problem"] += 1
+        message = ParameterProblem(code, pointer, datagram.packet)
+        mac = registration.on_link(link, source, link_layer_source)
+        actions.append(replies.icmpv6_message(link, source, message, mac))
+
+    def _drop(self, reason: str) -> None:
+        self.statistics["dropped_" + reason] += 1
+
+
+def _is_icmpv6_error(datagram: Datagram) -> bool:
+    return datagram.upper_protocol == ICMPV6 and datagram.upper[:1] < b"\x80"
+
+
+def _limiter(limits: Limits) -> RateLimiter:
+    return RateLimiter(
+        limits.error_rate,
+        limits.error_burst,
+        limits.error_rate_per_peer,
+        limits.error_burst_per_peer,
+        limits.max_error_peers,
+    )
+
+
+def _check_apart(prefixes: Iterable[HomePrefix], link: HomeLink) -> None:
+    """A home address must belong to one link."""
+    for one in prefixes:
+        for other in link.prefixes:
+            if one.prefix.contains(other.prefix.network) or other.prefix.contains(one.prefix.network):
+                raise ValueError(f"{one.prefix} overlaps {other.prefix} of home link {link.name}")

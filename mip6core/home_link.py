@@ -1,0 +1,107 @@
+"""What a home agent serves: home links, their prefixes, and the limits it works within."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from mip6core.addresses import Address, Prefix, link_local
+from mip6core.constants import LIFETIME_UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class HomePrefix:
+    """A home prefix with the lifetimes of RFC 4861 section 6.2.1."""
+
+    prefix: Prefix
+    valid_lifetime: float = math.inf  # seconds
+    preferred_lifetime: float = math.inf  # seconds; below it the prefix is deprecated
+    since: float | None = (
+        None  # monotonic time from which the lifetimes run down; None: advertised anew for ever
+    )
+
+    def remaining(self, lifetime: float, now: float) -> float:
+        """What is left of `lifetime` in seconds."""
+        return lifetime if self.since is None else lifetime - (now - self.since)
+
+    def remaining_units(self, lifetime: float, now: float) -> float:
+        """The same in units of 4 s, the two low bits of the seconds ignored (10.3.1); 0 if it is over."""
+        remaining = self.remaining(lifetime, now)
+        return remaining if remaining == math.inf else max(0, int(remaining) // LIFETIME_UNIT)
+
+
+@dataclass(slots=True, eq=False)
+class HomeLink:
+    """A link with home prefixes; a `virtual` one is prefixes only, so that every mobile node is away."""
+
+    name: str
+    address: Address  # the home agent's own address on this link
+    prefixes: tuple[HomePrefix, ...]
+    link_layer_address: bytes = b""  # the home agent's, 6 octets; empty until the switch is known
+    virtual: bool = False
+    max_lifetime: int = 86_400  # seconds, the longest binding that is granted
+    refresh_interval: int | None = (
+        None  # seconds to suggest in Binding Refresh Advice (6.2.4); None: no advice
+    )
+    reserved: frozenset[Address] = field(
+        default_factory=frozenset
+    )  # never home addresses, such as the router's
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a maximum below one unit: 0 in an acknowledgement would mean deletion."""
+        if self.max_lifetime < LIFETIME_UNIT:
+            raise ValueError(f"max_lifetime of {self.name} is less than {LIFETIME_UNIT} seconds")
+
+    def find_prefix(self, address: Address) -> HomePrefix | None:
+        """The home prefix that `address` is in."""
+        for home_prefix in self.prefixes:
+            if home_prefix.prefix.contains(address):
+                return home_prefix
+        return None
+
+    def is_own(self, address: Address) -> bool:
+        """Whether `address` is one the home agent itself uses on this link."""
+        if address in (self.address, link_local(self.address)):
+            return True
+        return bool(self.link_layer_address) and address == eui64_link_local(self.link_layer_address)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what mobile nodes and strangers can make the home agent hold or send."""
+
+    max_bindings: int = 100_000  # entries of any state, all links together
+    max_bindings_per_link: int | None = None
+    max_addresses_in_dad: int = (
+        10_000  # under Duplicate Address Detection at once; a first registration needs room
+    )
+    error_rate: float = 1000.0  # Binding Errors a second, and as many ICMPv6 errors
+    error_burst: float = 1000.0
+    error_rate_per_peer: float = 10.0
+    error_burst_per_peer: float = 10.0
+    max_error_peers: int = 4096  # peers whose error rate is remembered
+
+
+def eui64_link_local(link_layer_address: bytes) -> Address:
+    """The link-local address formed from an Ethernet address (RFC 2464 section 5)."""
+    mac = link_layer_address
+    return b"\xfe\x80\0\0\0\0\0\0" + bytes((mac[0] ^ 2, mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5]))
+
+
+def is_subnet_anycast(address: Address, prefix: Prefix) -> bool:
+    """Whether `address` is an anycast address of the subnet that every router or home agent there answers to.
+
+    These are the Subnet-Router anycast address, the prefix with all other bits zero (RFC 4291 section 2.6.1),
+    and the reserved subnet anycast addresses, the highest 128 interface identifiers (RFC 2526; home agents
+    anycast is one).
+    """
+    if prefix.length == 128:
+        return False
+    host_bits = 128 - prefix.length
+    interface_id = int.from_bytes(address, "big") & ((1 << host_bits) - 1)
+    if interface_id == 0:
+        return True
+    highest = (1 << host_bits) - 1
+    if host_bits == 64:
+        highest &= ~(1 << 57)  # the universal/local bit is zero in an EUI-64 identifier
+    return host_bits > 7 and interface_id >> 7 == highest >> 7

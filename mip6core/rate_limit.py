@@ -1,0 +1,64 @@
+"""Limits on the errors a stranger can make us send (RFC 6275 section 9.3.3, RFC 4443 section 2.4 (f))."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from mip6core.addresses import Address
+
+
+class TokenBucket:
+    """Lets `burst` events through at once and `rate` a second from then on."""
+
+    __slots__ = ("_burst", "_rate", "_tokens", "_updated")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._updated = now
+
+    def take(self, now: float) -> bool:
+        """Use one token; False if there is none. A clock that steps back adds nothing."""
+        if now > self._updated:
+            self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
+            self._updated = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class RateLimiter:
+    """A bucket for all peers together, and one for each peer so that a noisy one does not silence the others.
+
+    The table of peers is bounded: the peer heard from longest ago is forgotten, and starts with a full bucket
+    if it comes back. The common bucket holds whatever the sources pretend to be.
+    """
+
+    __slots__ = ("_common", "_max_peers", "_peer_burst", "_peer_rate", "_peers")
+
+    def __init__(
+        self, rate: float, burst: float, peer_rate: float, peer_burst: float, max_peers: int
+    ) -> None:
+        self._common = TokenBucket(rate, burst, float("-inf"))
+        self._peer_rate = peer_rate
+        self._peer_burst = peer_burst
+        self._max_peers = max_peers
+        self._peers: OrderedDict[Address, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many peers are remembered."""
+        return len(self._peers)
+
+    def allow(self, peer: Address, now: float) -> bool:
+        """Whether a message may be sent to `peer` now."""
+        peers = self._peers
+        bucket = peers.get(peer)
+        if bucket is None:
+            if len(peers) >= self._max_peers:
+                peers.popitem(last=False)
+            bucket = peers[peer] = TokenBucket(self._peer_rate, self._peer_burst, now)
+        else:
+            peers.move_to_end(peer)
+        return bucket.take(now) and self._common.take(now)

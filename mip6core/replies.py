@@ -1,0 +1,64 @@
+"""What the home agent answers, as packets (RFC 6275 sections 9.3.3, 9.5.4, 10.3.1, 10.3.2)."""
+
+from __future__ import annotations
+
+from mip6core.actions import SendDatagram
+from mip6core.addresses import UNSPECIFIED, Address
+from mip6core.codec import icmpv6, ipv6, mh
+from mip6core.codec.mh import BindingAcknowledgement, BindingError
+from mip6core.codec.options import BindingRefreshAdvice
+from mip6core.constants import ICMPV6, LIFETIME_UNIT, MOBILITY_HEADER
+from mip6core.home_link import HomeLink
+from mip6core.registration import Registration
+from mip6core.status import BindingErrorStatus
+
+
+def binding_acknowledgement(request: Registration, status: int, after_flows: bool) -> SendDatagram:
+    """A Binding Acknowledgement to the source address of the Binding Update (9.5.4).
+
+    A Type 2 Routing Header takes the home address along, unless the mobile node used that as its source
+    address. K is zero: no key management protocol is running (10.3.1). The lifetime is 0 unless a
+    registration is accepted.
+    """
+    link = request.link
+    lifetime = request.lifetime_units
+    options: tuple[BindingRefreshAdvice, ...] = ()
+    if lifetime and link.refresh_interval is not None:
+        interval = link.refresh_interval // LIFETIME_UNIT
+        if 0 < interval < lifetime:  # 6.2.4: it must be the smaller one
+            options = (BindingRefreshAdvice(interval),)
+    source = link.address
+    home_address = request.home_address
+    # 6.1.1: the checksum is made with the final destination, which is the home address either way.
+    upper = mh.build(
+        BindingAcknowledgement(status, 0, request.sequence, lifetime, options), source, home_address
+    )
+    packet = ipv6.build(
+        source,
+        request.reply_to,
+        MOBILITY_HEADER,
+        upper,
+        type2_home_address=None if request.reply_to == home_address else home_address,
+    )
+    return SendDatagram(link, packet, request.reply_link_layer_address, after_flows)
+
+
+def binding_error(
+    link: HomeLink,
+    status: BindingErrorStatus,
+    destination: Address,
+    home_address: Address | None,
+    link_layer_destination: bytes | None,
+) -> SendDatagram:
+    """A Binding Error to the address on the wire (9.3.3): never with a routing header (6.1)."""
+    upper = mh.build(BindingError(status, home_address or UNSPECIFIED), link.address, destination)
+    packet = ipv6.build(link.address, destination, MOBILITY_HEADER, upper)
+    return SendDatagram(link, packet, link_layer_destination)
+
+
+def icmpv6_message(
+    link: HomeLink, destination: Address, message: icmpv6.Message, link_layer_destination: bytes | None
+) -> SendDatagram:
+    """An ICMPv6 message from the home agent."""
+    upper = icmpv6.build(message, link.address, destination)
+    return SendDatagram(link, ipv6.build(link.address, destination, ICMPV6, upper), link_layer_destination)

@@ -1,0 +1,112 @@
+"""Timers: one heap for everything that has a deadline.
+
+Moving a deadline later, which every refresh of a binding does, costs nothing: the heap keeps the earlier
+record and puts the item back when that record comes up. A change costs O(log n) at most, and the heap never
+holds more than a small multiple of the items that wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+from typing import Final
+
+_COMPACT_FROM: Final = 64  # below this many records a heap is not worth rebuilding
+
+
+class Timed:
+    """Base of what can wait in a TimerQueue."""
+
+    __slots__ = ("due", "record")
+
+    def __init__(self) -> None:
+        self.due: float | None = None  # monotonic seconds; None: not waiting
+        self.record: _Record | None = None  # the one record in the heap that counts for this item
+
+
+_Record = tuple[float, int, Timed]
+
+
+class TimerQueue:
+    """Items in the order of their deadlines."""
+
+    __slots__ = ("_heap", "_order", "_waiting")
+
+    def __init__(self) -> None:
+        self._heap: list[_Record] = []
+        self._order = count()  # breaks ties, so that two items are never compared
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return self._waiting
+
+    def schedule(self, item: Timed, due: float) -> None:
+        """Let `item` come up at `due`; a deadline it already has is replaced."""
+        if item.due is None:
+            self._waiting += 1
+        item.due = due
+        record = item.record
+        if record is None or due < record[0]:
+            self._push(item, due)
+
+    def cancel(self, item: Timed) -> None:
+        """Take the item's deadline away. Harmless if it has none."""
+        if item.due is not None:
+            item.due = None
+            self._waiting -= 1
+            if len(self._heap) > _COMPACT_FROM + 2 * self._waiting:
+                self._compact()
+
+    def next(self) -> float | None:
+        """The earliest deadline, or None."""
+        heap = self._heap
+        while heap:
+            record = heap[0]
+            item = record[2]
+            if item.record is not record:
+                heapq.heappop(heap)
+            elif item.due is None:
+                heapq.heappop(heap)
+                item.record = None
+            elif item.due > record[0]:
+                item.record = (item.due, next(self._order), item)
+                heapq.heapreplace(heap, item.record)
+            else:
+                return record[0]
+        return None
+
+    def may_be_due(self, now: float) -> bool:
+        """False if nothing is due: the cheap question before `pop_due`."""
+        heap = self._heap
+        return bool(heap) and heap[0][0] <= now
+
+    def pop_due(self, now: float) -> Timed | None:
+        """Take out the item with the earliest deadline if that is not after `now`."""
+        due = self.next()
+        if due is None or due > now:
+            return None
+        item = heapq.heappop(self._heap)[2]
+        item.due = item.record = None
+        self._waiting -= 1
+        return item
+
+    def _push(self, item: Timed, due: float) -> None:
+        record = (due, next(self._order), item)
+        item.record = record
+        heapq.heappush(self._heap, record)
+        if len(self._heap) > _COMPACT_FROM + 2 * self._waiting:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Leave out the records of items that were cancelled or brought forward."""
+        live = []
+        for record in self._heap:
+            item = record[2]
+            if item.record is record:
+                if item.due is None:
+                    item.record = None
+                else:
+                    live.append(record)
+        heapq.heapify(live)
+        self._heap = live

@@ -1,0 +1,367 @@
+"""The adapter for OVS's userspace datapath: loads ip6ip6.bpf.c, attaches it to a device, tells what it does.
+
+Everything lives in the kernel. What finds it again is a directory of pins for each device,
+``/sys/fs/bpf/mip6/<network namespace>/<device>/``:
+
+==================  =====================================================================================
+home_agents         map: addresses whose tunnel packets are converted coming in
+tunnel_sources      map: bridge MAC and outer source of OVS's GRE -> home agent's address
+counters            map: see COUNTERS
+ingress_link        the attached XDP program
+egress_link         the attached tcx program (Linux 6.6 and later), else
+egress_filter       the program of the clsact filter, and
+egress_qdisc        the same again if the clsact qdisc was made here, which is how detach knows
+==================  =====================================================================================
+
+The network namespace is in the path (as inode number) because two of them may have devices of the same name. A dot,
+which the BPF file system does not allow in a name, is written as a colon, which no device name has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.shim import libbpf
+from deploy.shim.adapter import MAC_LENGTH, AdapterError, AdapterStatus, Endpoint
+from mip6core import addresses
+from mip6core.addresses import Address
+
+OBJECT: Final = Path(__file__).with_name("ip6ip6.bpf.o")
+BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
+
+# In the order of `enum counter` in ip6ip6.bpf.c. All count packets to or from an end point of this adapter.
+COUNTERS: Final = (
+    "ingress_tunnel",  # converted: IPv6 right behind the outer header
+    "ingress_tunnel_limit",  # converted: behind a Tunnel Encapsulation Limit option
+    "ingress_fragment_passed",  # fragments of a tunnel packet, left to the kernel
+    "ingress_options_passed",  # tunnel packets behind other extension headers, left to the kernel
+    "ingress_gre_dropped",  # real GRE, which would get around the flows' check of the tunnel's source
+    "ingress_truncated_dropped",  # no room for an IPv6 header, or for an extension header
+    "ingress_length_dropped",  # a payload length that is larger than what is there
+    "ingress_version_dropped",  # inner packet is not IPv6
+    "ingress_chain_dropped",  # more extension headers than anybody needs
+    "ingress_error_dropped",  # the kernel refused to make room
+    "egress_tunnel",  # converted
+    "egress_gre_passed",  # somebody else's GRE, forwarded by the bridge
+    "egress_gre_dropped",  # the tunnel port's GRE in a form that no flow of ours makes: protocol, key, VLAN tag
+    "egress_source_dropped",  # like the tunnel port's GRE, but from an address not known: attach again
+    "egress_truncated_dropped",  # payload length that does not fit the frame or an inner IPv6 header
+    "egress_offload_dropped",  # a large packet to be cut into segments by the device
+    "egress_error_dropped",  # the kernel refused to take the header away
+)
+
+_MAPS = ("home_agents", "tunnel_sources", "counters")
+_INGRESS_LINK, _EGRESS_LINK = "ingress_link", "egress_link"
+_EGRESS_FILTER, _EGRESS_QDISC = "egress_filter", "egress_qdisc"
+
+# First among the filters: a program before ours could let raw GRE go. The handle is ours, others may use the priority.
+_FILTER_PRIORITY = 1
+_FILTER_HANDLE = 0x6D697036
+
+_SIOCGIFHWADDR = 0x8927  # <linux/sockios.h>
+
+
+class UserspaceAdapter:
+    """Implements `WireFormatAdapter` for bridges with datapath_type=netdev."""
+
+    mtu_overhead: Final = 8  # OVS sends GRE with a key, and gets it like that
+    capabilities: Final = frozenset({"tunnel"})
+
+    def attach(self, device: str, endpoints: Sequence[Endpoint]) -> AdapterStatus:
+        """See `WireFormatAdapter`. XDP native if the device can, else generic; tcx if the kernel can, else clsact."""
+        if not endpoints:
+            raise AdapterError("attach needs at least one home agent")
+        ifindex = _ifindex(device)
+        if ifindex is None:
+            raise AdapterError(f"there is no device {device} in this network namespace")
+        directory = _directory(device)
+        existed = directory.exists()
+        try:
+            _make_directory(directory)
+            self._attach(directory, ifindex, endpoints)
+        except OSError as error:
+            if not existed:
+                self.detach(device)
+            raise AdapterError(f"{device}: {error.strerror or error}") from error
+        return self.status(device)
+
+    def _attach(self, directory: Path, ifindex: int, endpoints: Sequence[Endpoint]) -> None:
+        if not OBJECT.exists():
+            raise FileNotFoundError(errno.ENOENT, f"{OBJECT} is missing: run deploy/shim/build")
+        with libbpf.Object(OBJECT) as program:
+            reused = _reuse_maps(program, directory)
+            program.load()
+            # Maps first, so that a program that is attached already knows all it needs; egress before ingress,
+            # so that nothing comes in that could not be answered.
+            _synchronise(program.map_fd("home_agents"), {point.home_agent: b"\x01" for point in endpoints})
+            _synchronise(program.map_fd("tunnel_sources"), _tunnel_sources(endpoints))
+            _attach_egress(directory, ifindex, program.program_fd("mip6_egress"))
+            _attach_ingress(directory, ifindex, program.program_fd("mip6_ingress"))
+            for name in _MAPS:
+                if name not in reused:
+                    _pin(program.map_fd(name), directory / name)
+
+    def detach(self, device: str) -> bool:
+        """See `WireFormatAdapter`. Also clears up after a device that is gone."""
+        directory = _directory(device)
+        if not directory.exists():
+            return False
+        try:
+            for name in (_INGRESS_LINK, _EGRESS_LINK):
+                with libbpf.pinned(directory / name) as link:
+                    if link is not None:
+                        libbpf.link_detach(link)
+            if (ifindex := _ifindex(device)) is not None:
+                _detach_filter(directory, ifindex)
+            for path in directory.iterdir():
+                path.unlink()
+            directory.rmdir()
+            with contextlib.suppress(OSError):  # other devices are still there
+                directory.parent.rmdir()
+                directory.parent.parent.rmdir()
+        except OSError as error:
+            raise AdapterError(f"{device}: {error.strerror or error}") from error
+        return True
+
+    def status(self, device: str) -> AdapterStatus:
+        """See `WireFormatAdapter`."""
+        ifindex, directory = _ifindex(device), _directory(device)
+        endpoints: tuple[Endpoint, ...] = ()
+        counters: dict[str, int] = {}
+        problems = []
+        ingress = egress = None
+        if ifindex is None:
+            problems.append("there is no such device in this network namespace")
+        try:
+            with libbpf.pinned(directory / "tunnel_sources") as fd:
+                if fd is not None:
+                    endpoints = _endpoints(libbpf.map_items(fd))
+            with libbpf.pinned(directory / "counters") as fd:
+                if fd is not None:
+                    counters = {name: libbpf.per_cpu_sum(fd, index) for index, name in enumerate(COUNTERS)}
+            if ifindex is not None:
+                ingress, egress = _ingress_mode(directory, ifindex), _egress_mode(directory, ifindex)
+                missing = [way for way, mode in (("ingress", ingress), ("egress", egress)) if mode is None]
+                if missing:
+                    problems.append(f"{' and '.join(missing)} not attached: attach again")
+        except OSError as error:
+            raise AdapterError(f"{device}: {error.strerror or error}") from error
+        return AdapterStatus(
+            device=device,
+            ifindex=ifindex,
+            attached=not problems,
+            ingress=ingress,
+            egress=egress,
+            endpoints=endpoints,
+            counters=counters,
+            problems=tuple(problems),
+        )
+
+    def devices(self) -> list[str]:
+        """See `WireFormatAdapter`."""
+        directory = _namespace_directory()
+        return sorted(path.name.replace(":", ".") for path in directory.iterdir()) if directory.exists() else []
+
+
+# --- pins ---
+
+
+def _namespace_directory() -> Path:
+    # Of this thread, as are its sockets and the device numbers that the kernel gives it.
+    return BPF_FILE_SYSTEM / "mip6" / str(os.stat("/proc/thread-self/ns/net").st_ino)
+
+
+def _directory(device: str) -> Path:
+    return _namespace_directory() / device.replace(".", ":")
+
+
+def _make_directory(directory: Path) -> None:
+    # The BPF file system is not mounted from here: in a mount namespace that ends with this process (`ip netns exec`
+    # makes one) the pins would end with it, and the programs with the pins.
+    if not os.path.ismount(BPF_FILE_SYSTEM):
+        raise OSError(
+            errno.ENODEV,
+            f"no BPF file system at {BPF_FILE_SYSTEM}: mount -t bpf bpf {BPF_FILE_SYSTEM} "
+            "(and enter network namespaces with nsenter --net, since ip netns exec hides it)",
+        )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _pin(fd: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    libbpf.pin(fd, path)
+
+
+# --- maps ---
+
+
+def _reuse_maps(program: libbpf.Object, directory: Path) -> set[str]:
+    """Make the programs use the maps pinned already, as far as they are of the same make: counters go on counting."""
+    reused = set()
+    for name in _MAPS:
+        with libbpf.pinned(directory / name) as fd:
+            if fd is not None and libbpf.map_info(fd) == program.map_info(name):
+                program.reuse_map(name, fd)
+                reused.add(name)
+    return reused
+
+
+def _synchronise(fd: int, wanted: Mapping[bytes, bytes]) -> None:
+    """Give a map exactly these entries; what stays is there at every moment."""
+    for key, value in wanted.items():
+        libbpf.map_update(fd, key, value)
+    for key in [key for key, _ in libbpf.map_items(fd) if key not in wanted]:
+        libbpf.map_delete(fd, key)
+
+
+def _source_key(bridge_mac: bytes, source: Address) -> bytes:
+    """struct tunnel_source of ip6ip6.bpf.c."""
+    return bridge_mac + bytes(2) + source
+
+
+def _tunnel_sources(endpoints: Sequence[Endpoint]) -> dict[bytes, bytes]:
+    """Which outer sources OVS may use for each bridge, and the home agent's address that the wire shall show for it.
+
+    A home agent's own address stays. For the bridge's other addresses, which say nothing about the home agent, the
+    first one listed for that bridge stands; the unspecified address is the key for all link-local ones.
+    """
+    entries: dict[bytes, bytes] = {}
+    for point in endpoints:
+        entries[_source_key(point.bridge_mac, point.home_agent)] = point.home_agent
+    for point in endpoints:
+        for source in (addresses.UNSPECIFIED, *_device_addresses(point.bridge_mac)):
+            entries.setdefault(_source_key(point.bridge_mac, source), point.home_agent)
+    return entries
+
+
+def _endpoints(tunnel_sources: Iterable[tuple[bytes, bytes]]) -> tuple[Endpoint, ...]:
+    """What `_tunnel_sources` was made from, in the order of addresses."""
+    points = [
+        Endpoint(home_agent, key[:MAC_LENGTH])
+        for key, home_agent in tunnel_sources
+        if key == _source_key(key[:MAC_LENGTH], home_agent)
+    ]
+    return tuple(sorted(points, key=lambda point: (point.home_agent, point.bridge_mac)))
+
+
+# --- devices ---
+
+
+def _ifindex(device: str) -> int | None:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        return None
+
+
+def _device_addresses(mac: bytes) -> set[Address]:
+    """Global IPv6 addresses of the devices of this network namespace that have this MAC address."""
+    found = set()
+    lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        for address, _, _, _, _, device in map(str.split, lines):
+            request = struct.pack("16s16x", device.encode())
+            with contextlib.suppress(OSError):  # the device has just gone
+                answer = fcntl.ioctl(channel, _SIOCGIFHWADDR, request)
+                source = bytes.fromhex(address)
+                if answer[18 : 18 + MAC_LENGTH] == mac and not addresses.is_link_local(source):
+                    found.add(source)
+    return found
+
+
+# --- attaching ---
+
+
+def _attach_link(path: Path, ifindex: int, program_fd: int, create: Callable[[], int]) -> None:
+    """Put the program into the pinned link if that still holds the device, else into a new one."""
+    with libbpf.pinned(path) as link:
+        if link is not None and libbpf.link_info(link).ifindex == ifindex:
+            libbpf.link_update(link, program_fd)
+            return
+    link = create()
+    try:
+        _pin(link, path)
+    finally:
+        os.close(link)
+
+
+def _attach_ingress(directory: Path, ifindex: int, program_fd: int) -> None:
+    def create() -> int:
+        try:
+            return libbpf.link_create(program_fd, ifindex, libbpf.BPF_XDP, libbpf.XDP_FLAGS_DRV_MODE)
+        except libbpf.LibbpfError as error:
+            if error.errno in (errno.EBUSY, errno.EEXIST):
+                raise OSError(error.errno, "another XDP program is attached to this device") from error
+        # The driver has no XDP, or not with this MTU.
+        return libbpf.link_create(program_fd, ifindex, libbpf.BPF_XDP, libbpf.XDP_FLAGS_SKB_MODE)
+
+    _attach_link(directory / _INGRESS_LINK, ifindex, program_fd, create)
+
+
+def _ingress_mode(directory: Path, ifindex: int) -> str | None:
+    with libbpf.pinned(directory / _INGRESS_LINK) as link:
+        program = libbpf.xdp_program(ifindex)
+        if link is None or program is None:
+            return None
+        mode, number = program
+        return f"xdp-{mode}" if libbpf.link_info(link) == (number, ifindex) else None
+
+
+def _attach_egress(directory: Path, ifindex: int, program_fd: int) -> None:
+    if not (directory / _EGRESS_FILTER).exists():
+        try:
+            _attach_link(
+                directory / _EGRESS_LINK,
+                ifindex,
+                program_fd,
+                # Before the programs of others, for the same reason as the filter's priority.
+                lambda: libbpf.link_create(program_fd, ifindex, libbpf.BPF_TCX_EGRESS, libbpf.BPF_F_BEFORE),
+            )
+            return
+        except libbpf.LibbpfError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    # A kernel before 6.6 does not know the attach type.
+    if libbpf.clsact_create(ifindex):
+        _pin(program_fd, directory / _EGRESS_QDISC)
+    libbpf.filter_attach(program_fd, ifindex, _FILTER_HANDLE, _FILTER_PRIORITY)
+    _pin(program_fd, directory / _EGRESS_FILTER)
+
+
+def _egress_mode(directory: Path, ifindex: int) -> str | None:
+    with libbpf.pinned(directory / _EGRESS_LINK) as link:
+        if link is not None:
+            return "tcx" if libbpf.link_info(link).ifindex == ifindex else None
+    return "clsact" if _filter_is_ours(directory, ifindex) else None
+
+
+def _filter_is_ours(directory: Path, ifindex: int) -> bool:
+    with libbpf.pinned(directory / _EGRESS_FILTER) as program:
+        number = libbpf.filter_program(ifindex, _FILTER_HANDLE, _FILTER_PRIORITY)
+        return program is not None and number == libbpf.program_id(program)
+
+
+def _detach_filter(directory: Path, ifindex: int) -> None:
+    if _filter_is_ours(directory, ifindex):
+        libbpf.filter_detach(ifindex, _FILTER_HANDLE, _FILTER_PRIORITY)
+        if (directory / _EGRESS_QDISC).exists() and not _has_filters(ifindex):
+            libbpf.clsact_destroy(ifindex)
+
+
+def _has_filters(ifindex: int) -> bool:
+    """Whether the clsact qdisc of a device still has filters, in either direction (rtnetlink(7), RTM_GETTFILTER)."""
+    request, answer, dump = 46, 44, 0x301  # RTM_GETTFILTER, RTM_NEWTFILTER, NLM_F_REQUEST | NLM_F_DUMP
+    for parent in (0xFFFFFFF2, 0xFFFFFFF3):  # TC_H_CLSACT with TC_H_MIN_INGRESS, TC_H_MIN_EGRESS
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as channel:
+            channel.send(struct.pack("=IHHIIBxxxiIII", 36, request, dump, 0, 0, 0, ifindex, 0, parent, 0))
+            if struct.unpack_from("=IH", channel.recv(65536))[1] == answer:
+                return True
+    return False

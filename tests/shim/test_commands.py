@@ -1,0 +1,193 @@
+"""The commands, the build script, and the choice of the adapter."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.shim import AdapterError, Endpoint, WireFormatAdapter, adapter_for
+from deploy.shim.__main__ import main
+from tests.shim.uplink import BEST_WAY, BRIDGE_MAC, DEVICE, HOME_AGENT, SHIM, endpoint
+from topo import lab
+
+# --- which adapter ---
+
+
+def test_adapter_of_the_userspace_datapath() -> None:
+    adapter: WireFormatAdapter = adapter_for("netdev")
+    assert adapter.capabilities == {"tunnel"}
+    assert adapter.mtu_overhead == 8  # RFC 2784 section 2, RFC 2890 section 2: GRE header with a key
+
+
+@pytest.mark.parametrize("datapath_type", ["system", ""])
+def test_kernel_datapath_is_refused(datapath_type: str) -> None:
+    with pytest.raises(AdapterError, match=r"not supported yet: set the bridge's datapath_type to netdev"):
+        adapter_for(datapath_type)
+
+
+def test_unknown_datapath_is_refused() -> None:
+    with pytest.raises(AdapterError, match="'dpdk' is not known"):
+        adapter_for("dpdk")
+
+
+@pytest.mark.parametrize("home_agent", ["::", "ff02::1", "fe80::1", "::1"])
+def test_home_agent_must_be_reachable(home_agent: str) -> None:
+    with pytest.raises(ValueError, match="routable unicast"):
+        endpoint(home_agent)
+
+
+@pytest.mark.parametrize("mac", [bytes(6), bytes.fromhex("333300000001"), bytes(5), bytes(7)])
+def test_bridge_mac_must_be_one(mac: bytes) -> None:
+    with pytest.raises(ValueError, match="unicast MAC"):
+        Endpoint(endpoint().home_agent, mac)
+
+
+# --- commands ---
+
+INGRESS, EGRESS = BEST_WAY
+ATTACH = ["attach", "--device", DEVICE, "--home-agent", HOME_AGENT, "--bridge-mac", BRIDGE_MAC]
+
+
+@pytest.fixture
+def device(network: lab.Network) -> Iterator[str]:
+    network.namespace("wire")
+    network.veth(lab.End(DEVICE, switch_port=True), lab.End("wire0", "wire", switch_port=True))
+    yield DEVICE
+    adapter_for("netdev").detach(DEVICE)
+
+
+@pytest.mark.lab
+def test_attach_status_detach(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "nothing is attached in this network namespace\n"
+
+    assert main(ATTACH) == 0
+    assert capsys.readouterr().out == f"uplink0: attached, ingress {INGRESS}, egress {EGRESS}\n"
+
+    assert main(["status", "-o", "json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    counters = shown.pop("counters")
+    assert shown == {
+        "device": DEVICE,
+        "ifindex": int(Path(f"/sys/class/net/{DEVICE}/ifindex").read_text()),
+        "attached": True,
+        "ingress": INGRESS,
+        "egress": EGRESS,
+        "endpoints": [{"home_agent": HOME_AGENT, "bridge_mac": BRIDGE_MAC}],
+        "problems": [],
+    }
+    assert counters["egress_tunnel"] == 0
+
+    assert main(["status", "--device", device]) == 0
+    table = [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
+    assert table[:5] == [
+        ["device", "uplink0"],
+        ["attached", "yes"],
+        ["ingress", INGRESS],
+        ["egress", EGRESS],
+        ["home agent", f"{HOME_AGENT} (bridge {BRIDGE_MAC})"],
+    ]
+    assert ["egress_tunnel", "0"] in table
+
+    assert main(["detach", "--device", device]) == 0
+    assert capsys.readouterr().out == "uplink0: detached\n"
+    assert main(["detach", "--device", device]) == 0
+    assert capsys.readouterr().out == "uplink0: nothing was attached\n"
+    assert main(["status", "--device", device]) == 1
+    assert "problem   ingress and egress not attached: attach again" in capsys.readouterr().out
+
+
+@pytest.mark.lab
+def test_one_mac_for_several_home_agents(device: str) -> None:
+    assert main([*ATTACH, "--home-agent", "2001:db8:2::2"]) == 0
+    assert adapter_for("netdev").status(device).endpoints == (endpoint(), endpoint("2001:db8:2::2"))
+
+
+@pytest.mark.lab
+def test_a_mac_for_each_home_agent(device: str) -> None:
+    other = "02:00:00:00:00:03"
+    assert main([*ATTACH, "--home-agent", "2001:db8:2::2", "--bridge-mac", other]) == 0
+    assert adapter_for("netdev").status(device).endpoints == (endpoint(), endpoint("2001:db8:2::2", other))
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["attach", "--device", "uplink9", *ATTACH[3:]], "there is no device uplink9"),
+        ([*ATTACH, "--bridge-mac", BRIDGE_MAC], "one --bridge-mac for all"),
+        ([*ATTACH[:4], "10.0.0.1", *ATTACH[5:]], "10.0.0.1"),
+        ([*ATTACH[:6], "02:00"], "MAC address of 6 octets"),
+        ([*ATTACH[:6], "no:mac"], "hexadecimal"),
+    ],
+)
+def test_errors_are_one_line(device: str, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("shim: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+# --- build ---
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A copy of what the build script needs, nothing built."""
+    for name in ("build", "ip6ip6.bpf.c", "wire.h"):
+        shutil.copy(SHIM / name, tmp_path)
+    return tmp_path
+
+
+def build(directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [directory / "build"], env={**os.environ, **environment}, capture_output=True, text=True, cwd="/"
+    )
+
+
+def test_build_makes_the_object_once(sources: Path) -> None:
+    made = sources / "ip6ip6.bpf.o"
+    assert build(sources).returncode == 0
+    first = made.stat()
+    # Up to date: not even the compiler is looked for.
+    assert build(sources, CLANG="no-such-clang").returncode == 0
+    assert made.stat().st_mtime_ns == first.st_mtime_ns
+    assert sorted(path.name for path in sources.iterdir()) == ["build", "ip6ip6.bpf.c", "ip6ip6.bpf.o", "wire.h"]
+
+
+@pytest.mark.parametrize("name", ["ip6ip6.bpf.c", "wire.h", "build"])
+def test_build_again_after_a_change(sources: Path, name: str) -> None:
+    assert build(sources).returncode == 0
+    made = sources / "ip6ip6.bpf.o"
+    before = made.stat().st_mtime_ns
+    os.utime(sources / name, ns=(before + 1, before + 1))
+    assert build(sources).returncode == 0
+    assert made.stat().st_mtime_ns > before
+
+
+def test_build_is_the_same_everywhere(sources: Path) -> None:
+    """No path of the machine is in the object."""
+    build(sources)
+    assert os.fsencode(sources) not in (sources / "ip6ip6.bpf.o").read_bytes()
+
+
+def test_build_says_what_is_missing(sources: Path) -> None:
+    result = build(sources, CLANG="no-such-clang")
+    assert result.returncode == 1
+    assert result.stderr == "deploy/shim/build: clang is missing (Debian, Ubuntu: apt install clang)\n"
+
+
+def test_build_leaves_nothing_when_the_compiler_fails(sources: Path) -> None:
+    (sources / "ip6ip6.bpf.c").write_text("not C\n")
+    result = build(sources)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "deploy/shim/build: clang could not compile ip6ip6.bpf.c"
+    assert not list(sources.glob("*.o*"))

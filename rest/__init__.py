@@ -1,0 +1,1 @@
+"""The REST API (WebOb) and mip6ctl, its command line client."""

@@ -1,0 +1,96 @@
+"""mip6ctl config and ovs: what concerns this machine and needs no server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from deploy import ovs
+from deploy.config import Config, load
+from mip6core.errors import ConfigError
+from rest.cli.failure import Exit, Failure
+from rest.cli.output import print_json, table
+
+STATUS_COLUMNS: Final = (
+    *("home_link", "bridge", "datapath_id", "tunnel_port"),
+    *("controller", "connected", "adapters", "provisioned"),
+)
+
+
+def check_config(options: argparse.Namespace) -> Exit:
+    config = _load(options.config)
+    names = {
+        "home_links": [link.name for link in config.home_links],
+        "correspondent_links": [link.name for link in config.correspondent_links],
+    }
+    if options.output == "json":
+        print_json({"file": options.config, **names})
+    else:
+        links = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in names.items() if found)
+        print(f"{options.config} is good ({links})")
+    return Exit.OK
+
+
+def ovs_setup(options: argparse.Namespace) -> Exit:
+    config = _load(options.config)
+    if config.correspondent_links:
+        print("mip6ctl: correspondent_links are not provisioned by this release", file=sys.stderr)
+    return _carry_out(options, ovs.plan, config)
+
+
+def ovs_teardown(options: argparse.Namespace) -> Exit:
+    return _carry_out(options, ovs.plan_teardown, _load(options.config))
+
+
+def ovs_status(options: argparse.Namespace) -> Exit:
+    config = _load(options.config)
+    try:
+        found = ovs.status(config)
+    except ovs.ProvisionError as error:
+        raise Failure(Exit.FAILURE, str(error)) from None
+    if options.output == "json":
+        print_json({"home_links": found})
+    else:
+        rows = [
+            {**row, "adapters": [f"{a['device']} {'attached' if a['attached'] else '-'}" for a in row["adapters"]]}
+            for row in found
+        ]
+        print(table(rows, STATUS_COLUMNS) if rows else "no home links")
+        for row in found:
+            for missing in row["missing"]:
+                print(f"{row['home_link']}: {missing['why']}")
+    return Exit.OK if all(row["provisioned"] for row in found) else Exit.FAILURE
+
+
+def _carry_out(options: argparse.Namespace, plan: Callable[[Config], list[ovs.Command]], config: Config) -> Exit:
+    """Run what a plan asks for, or with --dry-run only show it."""
+    as_json = options.output == "json"
+
+    def say(command: ovs.Command) -> None:
+        if not as_json:
+            print(f"{command}  # {command.why}", flush=True)
+
+    try:
+        commands = plan(config)
+        if options.dry_run:
+            for command in commands:
+                say(command)
+        else:
+            ovs.apply(commands, say)
+    except ovs.ProvisionError as error:
+        raise Failure(Exit.FAILURE, str(error)) from None
+    if as_json:
+        done = [{"command": str(command), "why": command.why} for command in commands]
+        print_json({"dry_run": options.dry_run, "commands": done})
+    elif not commands:
+        print("nothing to do")
+    return Exit.OK
+
+
+def _load(path: str) -> Config:
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise Failure(Exit.USAGE, str(error)) from None

@@ -1,0 +1,176 @@
+"""The command line of mip6ctl."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
+
+from mip6core import addresses
+from mip6core.addresses import Prefix
+from rest.cli.failure import Exit, Failure
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
+
+EXIT_STATUSES: Final = """\
+exit status: 0 done; 1 failed, or there is no such thing; 2 wrong command line or configuration file;
+3 the server does not answer"""
+
+OVS_HELP: Final = """\
+Provisions the bridges of the home links: bridge, uplinks, tunnel port, controller, the home agent's address, its
+way out, and the wire format adapter. What is in place stays as it is, and setup a second time does nothing.
+Run it at each start of the machine or of Open vSwitch: addresses, routes, MTU and adapter do not outlive that.
+
+The bridges are put into fail mode "secure": while no controller is connected, and has not been since the bridge
+came up, they forward nothing. Start mip6-manager with the same file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is one of `Exit`."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except Failure as failure:
+        print(f"mip6ctl: {failure}", file=sys.stderr)
+        return failure.status
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except KeyboardInterrupt:
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, like all errors."""
+        self.exit(Exit.USAGE, f"{self.prog}: {message} (--help says more)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "mip6ctl",
+        description="Shows and manages a Mobile IPv6 home agent.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_show(commands.add_parser("show", help="bindings, switches, statistics"))
+    _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended"))
+    _add_config(commands.add_parser("config", help="the configuration file"))
+    _add_ovs(
+        commands.add_parser(
+            "ovs",
+            help="this machine's Open vSwitch",
+            description=OVS_HELP,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    return parser
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    objects = parser.add_subparsers(required=True, metavar="OBJECT")
+    bindings = _remote(objects, "bindings", "show:show_bindings", "mobile nodes that are away from home")
+    bindings.add_argument("--home-address", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
+    bindings.add_argument("--care-of-prefix", type=_address_or_prefix, metavar="PREFIX")
+    bindings.add_argument("--home-link", metavar="NAME")
+    bindings.add_argument("--limit", type=_positive, metavar="N", help="not more than N (default: all)")
+    bindings.add_argument("--cursor", help="go on where an earlier answer ended")
+    _remote(objects, "switches", "show:show_switches", "switches of the configuration")
+    _remote(objects, "statistics", "show:show_statistics", "counters")
+
+
+def _add_clear(parser: argparse.ArgumentParser) -> None:
+    objects = parser.add_subparsers(required=True, metavar="OBJECT")
+    binding = _remote(objects, "binding", "show:clear_binding", "one binding, or all of a prefix")
+    which = binding.add_mutually_exclusive_group(required=True)
+    which.add_argument("home_address", nargs="?", type=_address, metavar="HOME_ADDRESS")
+    which.add_argument("--prefix", type=_address_or_prefix, help="all whose home address is in this prefix")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    check = _command(actions, "check", "local:check_config", "say whether the file is good, or where it is not")
+    check.add_argument("--config", required=True, metavar="FILE")
+
+
+def _add_ovs(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for name, what in (
+        ("setup", "make what is missing or differs"),
+        ("teardown", "take away what setup made, put back what it changed"),
+        ("status", "what is in place; exit status 1 if anything is missing"),
+    ):
+        action = _command(actions, name, f"local:ovs_{name}", what, OVS_HELP)
+        action.add_argument("--config", required=True, metavar="FILE")
+        if name != "status":
+            action.add_argument("--dry-run", action="store_true", help="print the commands, change nothing")
+
+
+Subparsers = argparse._SubParsersAction  # argparse gives it no public name
+
+
+def _command(
+    parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str, description: str = ""
+) -> argparse.ArgumentParser:
+    parser = parent.add_parser(
+        name,
+        help=what,
+        description=description or f"{what[0].upper()}{what[1:]}.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    parser.set_defaults(run=_later(run))
+    return parser
+
+
+def _remote(parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str) -> argparse.ArgumentParser:
+    parser = _command(parent, name, run, what)
+    parser.add_argument(
+        "--server",
+        default=os.environ.get("MIP6CTL_SERVER") or DEFAULT_SERVER,
+        metavar="URL",
+        help="the REST API (default: MIP6CTL_SERVER of the environment, else %(default)s)",
+    )
+    return parser
+
+
+def _later(run: str) -> Callable[[argparse.Namespace], Exit]:
+    """The function MODULE:NAME of this package, imported when it is called: each command loads what it needs."""
+    module, _, name = run.partition(":")
+
+    def call(options: argparse.Namespace) -> Exit:
+        result: Exit = getattr(importlib.import_module(f"rest.cli.{module}"), name)(options)
+        return result
+
+    return call
+
+
+def _address(value: str) -> str:
+    try:
+        return addresses.text(addresses.parse(value))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not an IPv6 address") from None
+
+
+def _address_or_prefix(value: str) -> str:
+    if "/" not in value:
+        return _address(value)
+    try:
+        return str(Prefix.parse(value))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not an IPv6 prefix") from None
+
+
+def _positive(value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and int(value) > 0):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number from 1 on")
+    return int(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""mip6ctl show and clear."""
+
+from __future__ import annotations
+
+import argparse
+import urllib.parse
+from typing import Any, Final
+
+from rest.cli.client import Client
+from rest.cli.failure import Exit
+from rest.cli.output import flatten, pairs, print_json, table
+
+PAGE: Final = 1000  # bindings asked for at once: the most that the API gives
+
+BINDING_COLUMNS: Final = (
+    *("home_address", "care_of_address", "home_link", "state"),
+    *("sequence", "lifetime", "remaining_lifetime", "flags"),
+)
+FLAG_LETTERS: Final = {"acknowledge": "A", "home_registration": "H", "link_local": "L", "key_management": "K"}
+SWITCH_COLUMNS: Final = ("datapath_id", "home_link", "bridge", "connected", "address", "role", "flows", "ports")
+
+
+def show_bindings(options: argparse.Namespace) -> Exit:
+    filters = {name: getattr(options, name) for name in ("home_address", "care_of_prefix", "home_link", "cursor")}
+    result = _fetch(Client(options.server), {k: v for k, v in filters.items() if v is not None}, options.limit)
+    if options.output == "json":
+        print_json(result)
+        return Exit.OK
+    rows = result["bindings"]
+    if not rows:
+        print("no bindings")
+        return Exit.OK
+    print(table([{**row, "flags": _flag_letters(row["flags"])} for row in rows], BINDING_COLUMNS))
+    print(f"\n{len(rows)} of {result['total']} binding{'' if result['total'] == 1 else 's'}")
+    if result["next_cursor"]:
+        print(f"more with --cursor {result['next_cursor']}")
+    return Exit.OK
+
+
+def _fetch(client: Client, parameters: dict[str, str], limit: int | None) -> dict[str, Any]:
+    """As many pages as it takes, in the form of one."""
+    bindings: list[dict[str, Any]] = []
+    while True:
+        size = PAGE if limit is None else min(PAGE, limit - len(bindings))
+        page: dict[str, Any] = client.get("/v1/bindings", {**parameters, "limit": str(size)})
+        bindings += page["bindings"]
+        if page["next_cursor"] is None or (limit is not None and len(bindings) >= limit):
+            return {**page, "bindings": bindings}
+        parameters = {**parameters, "cursor": page["next_cursor"]}
+
+
+def _flag_letters(flags: dict[str, bool]) -> str:
+    """The letters of RFC 6275 section 6.1.7."""
+    return "".join(letter for name, letter in FLAG_LETTERS.items() if flags.get(name)) or "-"
+
+
+def show_switches(options: argparse.Namespace) -> Exit:
+    result = Client(options.server).get("/v1/switches")
+    if options.output == "json":
+        print_json(result)
+    elif not result["switches"]:
+        print("no switches")
+    else:
+        rows = [{**row, "ports": [port["name"] for port in row["ports"]]} for row in result["switches"]]
+        print(table(rows, SWITCH_COLUMNS))
+    return Exit.OK
+
+
+def show_statistics(options: argparse.Namespace) -> Exit:
+    result = Client(options.server).get("/v1/statistics")
+    if options.output == "json":
+        print_json(result)
+    else:
+        print(pairs(flatten(result)) or "no statistics")
+    return Exit.OK
+
+
+def clear_binding(options: argparse.Namespace) -> Exit:
+    client = Client(options.server)
+    if options.prefix is not None:
+        cleared = client.delete("/v1/bindings", {"prefix": options.prefix})["cleared"]
+    else:
+        client.delete(f"/v1/bindings/{urllib.parse.quote(options.home_address, safe=':')}")
+        cleared = 1
+    if options.output == "json":
+        print_json({"cleared": cleared})
+    else:
+        print(f"{cleared or 'no'} binding{'' if cleared == 1 else 's'} cleared")
+    return Exit.OK

@@ -1,0 +1,110 @@
+"""/v1/bindings: the bindings of mobile nodes that are away from home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from mip6core import addresses
+from mip6core.addresses import Address
+from rest import serialize
+from rest.problem import bad_request, not_found
+from rest.query import address, make_cursor
+from rest.router import Call
+from rest.service import BindingView
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+# Bindings gone through between two chances for others to run: about a millisecond's work.
+_CHUNK: Final = 500
+_CHUNK_SHOWN: Final = 100
+
+
+def list_bindings(call: Call) -> dict[str, Any]:
+    """A page in the order of home addresses: what comes or goes meanwhile moves no other to another page."""
+    call.query.only("home_address", "care_of_prefix", "home_link", "limit", "cursor")
+    limit = call.query.number("limit", DEFAULT_LIMIT, MAX_LIMIT)
+    after = call.query.cursor("cursor") or b""
+    total = 0
+    page: list[Address] = []  # the first ones behind the cursor, and at times some more
+    for found in _matching(call):
+        total += len(found)
+        page += (home_address for home_address in found if home_address > after)
+        if len(page) > limit + 4 * _CHUNK:
+            page = sorted(page)[: limit + 1]
+    page.sort()
+    call.cooperate()
+    shown = []
+    for position, home_address in enumerate(page[:limit]):
+        if position % _CHUNK_SHOWN == 0:
+            call.cooperate()
+        view = call.service.binding(home_address)
+        if view is not None:  # it may have gone since it was found
+            shown.append(serialize.binding(view))
+    return {
+        "bindings": shown,
+        "total": total,
+        "next_cursor": make_cursor(page[limit - 1]) if len(page) > limit else None,
+    }
+
+
+def _matching(call: Call) -> Iterator[Sequence[Address]]:
+    """Home addresses that pass the filters, in pieces."""
+    home_prefix = call.query.prefix("home_address")
+    if home_prefix is not None and home_prefix.length == 128:
+        everything: Sequence[Address] = [home_prefix.network]
+        if call.service.binding(home_prefix.network) is None:
+            return
+    else:
+        everything = call.service.home_addresses()
+    view_filter = _view_filter(call)
+    addresses_left = iter(everything)
+    while chunk := list(islice(addresses_left, _CHUNK)):
+        call.cooperate()
+        if home_prefix is not None:
+            chunk = [home_address for home_address in chunk if home_prefix.contains(home_address)]
+        if view_filter is not None:
+            views = ((home_address, call.service.binding(home_address)) for home_address in chunk)
+            chunk = [home_address for home_address, view in views if view is not None and view_filter(view)]
+        yield chunk
+
+
+def _view_filter(call: Call) -> Callable[[BindingView], bool] | None:
+    """The filters that need more than the home address."""
+    care_of_prefix, home_link = call.query.prefix("care_of_prefix"), call.query.text("home_link")
+    if care_of_prefix is None and home_link is None:
+        return None
+
+    def passes(view: BindingView) -> bool:
+        if home_link is not None and view.home_link != home_link:
+            return False
+        return care_of_prefix is None or care_of_prefix.contains(view.care_of_address)
+
+    return passes
+
+
+def show_binding(call: Call) -> dict[str, Any]:
+    call.query.only()
+    home_address = address(call.path["home_address"], "home_address")
+    view = call.service.binding(home_address)
+    if view is None:
+        raise not_found(f"no binding for {addresses.text(home_address)}")
+    return serialize.binding(view)
+
+
+def clear_binding(call: Call) -> None:
+    """The operator's "clear": the mobile node may register again at once."""
+    call.query.only()
+    home_address = address(call.path["home_address"], "home_address")
+    if not call.service.clear(home_address):
+        raise not_found(f"no binding for {addresses.text(home_address)}")
+
+
+def clear_bindings(call: Call) -> dict[str, Any]:
+    """Clear a whole prefix, which must be named: nobody clears everything by leaving something out."""
+    call.query.only("prefix")
+    prefix = call.query.prefix("prefix")
+    if prefix is None:
+        raise bad_request("prefix: needed here; ::/0 for all bindings")
+    return {"cleared": call.service.clear_prefix(prefix)}

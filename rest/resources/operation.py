@@ -1,0 +1,38 @@
+"""/v1/switches, /v1/statistics, /healthz, /readyz: how the application itself is."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from rest import serialize
+from rest.problem import Problem
+from rest.router import Call
+
+
+def list_switches(call: Call) -> dict[str, Any]:
+    call.query.only()
+    return {"switches": [serialize.switch(view) for view in call.service.switches()]}
+
+
+def show_statistics(call: Call) -> dict[str, Any]:
+    call.query.only()
+    return call.service.statistics()
+
+
+def health(call: Call) -> dict[str, Any]:
+    """For whoever restarts the process if it is broken."""
+    call.query.only()
+    return _checked(*call.service.health(), problem="not healthy")
+
+
+def readiness(call: Call) -> dict[str, Any]:
+    """For whoever sends traffic here, or waits until that makes sense."""
+    call.query.only()
+    return _checked(*call.service.ready(), problem="not ready")
+
+
+def _checked(good: bool, checks: dict[str, Any], problem: str) -> dict[str, Any]:
+    if not good:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, problem, checks=checks)
+    return {"status": "ok", "checks": checks}

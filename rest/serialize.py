@@ -1,0 +1,58 @@
+"""Views to JSON: the only place that decides what a field looks like. Names are those of the views."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from mip6core import addresses
+from mip6core.codec import mh
+from rest.service import BindingView, SwitchView
+
+FLAGS: Final = {
+    "acknowledge": mh.BU_ACKNOWLEDGE,
+    "home_registration": mh.BU_HOME_REGISTRATION,
+    "link_local": mh.BU_LINK_LOCAL,
+    "key_management": mh.BU_KEY_MANAGEMENT,
+}
+
+
+def binding(view: BindingView) -> dict[str, Any]:
+    return {
+        "home_address": addresses.text(view.home_address),
+        "care_of_address": addresses.text(view.care_of_address),
+        "home_link": view.home_link,
+        "sequence": view.sequence,
+        "lifetime": view.lifetime,
+        "remaining_lifetime": max(0, int(view.remaining_lifetime)),
+        "flags": {name: bool(view.flags & bit) for name, bit in FLAGS.items()},
+        "registered_at": timestamp(view.registered_at),
+        "updated_at": timestamp(view.updated_at),
+        "state": view.state,
+        "datapath_id": datapath_id(view.datapath_id),
+    }
+
+
+def switch(view: SwitchView) -> dict[str, Any]:
+    return {
+        "datapath_id": datapath_id(view.datapath_id),
+        "home_link": view.home_link,
+        "bridge": view.bridge,
+        "connected": view.connected,
+        "address": view.address,
+        "role": view.role,
+        "ports": [{"number": port.number, "name": port.name} for port in view.ports],
+        "capabilities": list(view.capabilities),
+        "flows": view.flows,
+    }
+
+
+def datapath_id(value: int | None) -> str | None:
+    """16 hexadecimal digits, as OVS writes it."""
+    return None if value is None else f"{value:016x}"
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since 1970 in the form of RFC 3339, in UTC."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

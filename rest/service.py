@@ -1,0 +1,77 @@
+"""What the REST API needs from the application: the one interface between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mip6core.addresses import Address, Prefix
+
+
+@dataclass(slots=True)
+class BindingView:
+    """A binding as the API shows it. Field names are those of the JSON form."""
+
+    home_address: Address
+    care_of_address: Address
+    home_link: str
+    sequence: int
+    lifetime: int  # seconds granted
+    remaining_lifetime: float  # seconds
+    flags: int  # A, H, L and K as in the Binding Update (mip6core.codec.mh.BU_...)
+    registered_at: float  # seconds since 1970
+    updated_at: float
+    state: str
+    datapath_id: int | None  # None: no switch has it
+
+
+@dataclass(slots=True)
+class PortView:
+    """A port of a switch."""
+
+    number: int
+    name: str
+
+
+@dataclass(slots=True)
+class SwitchView:
+    """A switch of the configuration, connected or not."""
+
+    datapath_id: int | None  # None: not configured, and never connected
+    home_link: str | None
+    bridge: str
+    connected: bool
+    address: str | None = None  # where it connects from
+    role: str | None = None  # of this controller: master, slave, equal
+    ports: Sequence[PortView] = ()
+    capabilities: Sequence[str] = ()
+    flows: int | None = None  # of ours
+
+
+class Service(Protocol):
+    """Called from the greenlet of a request. Methods return soon; going through many bindings is the API's part."""
+
+    def home_addresses(self) -> Sequence[Address]:
+        """Home addresses of all bindings in any order: a snapshot, which later changes leave alone."""
+
+    def binding(self, home_address: Address) -> BindingView | None:
+        """The binding of a home address."""
+
+    def clear(self, home_address: Address) -> bool:
+        """Forget a binding and take its flows away. Whether there was one."""
+
+    def clear_prefix(self, prefix: Prefix) -> int:
+        """Forget all bindings whose home address is in a prefix. How many there were."""
+
+    def switches(self) -> list[SwitchView]:
+        """All switches, connected or not."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters by name, in groups, ready for JSON."""
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the process works, and what was looked at (ready for JSON)."""
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether mobile nodes are served, and what was looked at (ready for JSON)."""

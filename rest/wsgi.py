@@ -1,0 +1,91 @@
+"""The WSGI application of the API. Any WSGI server can run it; the launcher's is eventlet's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from webob import Request, Response
+
+from rest.problem import Problem, bad_request
+from rest.query import Query
+from rest.resources import bindings, operation
+from rest.router import Call, Router
+from rest.service import Service
+
+LOG = logging.getLogger(__name__)
+
+MAX_BODY: Final = 65_536  # octets; no request of this API has a use for a body yet
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+ROUTER: Final = Router(
+    {
+        "/v1/bindings": {"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings},
+        "/v1/bindings/{home_address}": {"GET": bindings.show_binding, "DELETE": bindings.clear_binding},
+        "/v1/switches": {"GET": operation.list_switches},
+        "/v1/statistics": {"GET": operation.show_statistics},
+        "/healthz": {"GET": operation.health},
+        "/readyz": {"GET": operation.readiness},
+    }
+)
+
+
+def make_app(service: Service, cooperate: Callable[[], None] = lambda: None) -> WsgiApplication:
+    """The WSGI application. `cooperate` is called now and then in long loops, to let others run."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request(environ)
+        request_id = _request_id(request)
+        try:
+            response = _answer(request, service, cooperate)
+        except Problem as problem:
+            response = _problem_response(problem, request_id)
+        except Exception:
+            path = environ.get("PATH_INFO")
+            LOG.exception("request failed method=%s path=%r id=%s", request.method, path, request_id)
+            bug = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug: see the log for this request_id")
+            response = _problem_response(bug, request_id)
+        response.headers["X-Request-Id"] = request_id
+        response.headers["Cache-Control"] = "no-store"
+        answer: Iterable[bytes] = response(environ, start_response)
+        return answer
+
+    return app
+
+
+def _answer(request: Request, service: Service, cooperate: Callable[[], None]) -> Response:
+    if request.headers.get("Transfer-Encoding") or (request.content_length or 0) > MAX_BODY:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY} octets and a Content-Length")
+    try:
+        path, parameters = request.path_info, list(request.GET.items())
+    except UnicodeDecodeError:
+        raise bad_request("the path and the parameters must be UTF-8") from None
+    handler, names = ROUTER.find(request.method, path)
+    result = handler(Call(service, Query(parameters), names, cooperate))
+    if result is None:
+        return Response(status=HTTPStatus.NO_CONTENT.value)
+    return _json_response(HTTPStatus.OK, "application/json", result)
+
+
+def _problem_response(problem: Problem, request_id: str) -> Response:
+    response = _json_response(problem.status, "application/problem+json", problem.body(request_id))
+    for name, value in problem.headers.items():
+        response.headers[name] = value
+    return response
+
+
+def _json_response(status: HTTPStatus, content_type: str, value: Any) -> Response:
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return Response(status=status.value, content_type=content_type, charset=None, body=body)
+
+
+def _request_id(request: Request) -> str:
+    """The caller's name for the request, if it is one that fits into a log line, else a new one."""
+    given = str(request.headers.get("X-Request-Id", ""))
+    return given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else uuid.uuid4().hex

@@ -1,0 +1,80 @@
+"""An application for the API to talk to: a dictionary of bindings."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from mip6core.addresses import Address, Prefix
+from rest.service import BindingView, PortView, SwitchView
+
+
+def packed(text: str) -> Address:
+    return ipaddress.IPv6Address(text).packed
+
+
+def view(home_address: str, care_of_address: str = "2001:db8:f::100", home_link: str = "homenet") -> BindingView:
+    return BindingView(
+        home_address=packed(home_address),
+        care_of_address=packed(care_of_address),
+        home_link=home_link,
+        sequence=7,
+        lifetime=420,
+        remaining_lifetime=419.7,
+        flags=0xC000,  # A and H: the two highest bits of the word that holds the flags (RFC 6275 section 6.1.7)
+        registered_at=1_000_000_000.25,
+        updated_at=1_000_000_001.0,
+        state="bound",
+        datapath_id=0xA1,
+    )
+
+
+class FakeService:
+    """Implements rest.service.Service."""
+
+    def __init__(self, *bindings: BindingView) -> None:
+        self.bindings = {binding.home_address: binding for binding in bindings}
+        self.healthy = self.is_ready = True
+        self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
+
+    def add(self, *bindings: BindingView) -> None:
+        self.bindings.update((binding.home_address, binding) for binding in bindings)
+
+    def home_addresses(self) -> list[Address]:
+        return list(self.bindings)
+
+    def binding(self, home_address: Address) -> BindingView | None:
+        self.on_binding()
+        return self.bindings.get(home_address)
+
+    def clear(self, home_address: Address) -> bool:
+        return self.bindings.pop(home_address, None) is not None
+
+    def clear_prefix(self, prefix: Prefix) -> int:
+        return sum(self.clear(address) for address in list(self.bindings) if prefix.contains(address))
+
+    def switches(self) -> list[SwitchView]:
+        return [
+            SwitchView(
+                datapath_id=0xA1,
+                home_link="homenet",
+                bridge="br-home",
+                connected=True,
+                address="127.0.0.1:40000",
+                role="equal",
+                ports=[PortView(1, "uplink0"), PortView(2, "mip6-br-home")],
+                capabilities=["meters"],
+                flows=12,
+            ),
+            SwitchView(datapath_id=None, home_link="labnet", bridge="br-lab", connected=False),
+        ]
+
+    def statistics(self) -> dict[str, Any]:
+        return {"homenet": {"bu_received": 3, "ba_sent_0": 2}}
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        return self.healthy, {"timer": "running" if self.healthy else "dead"}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        return self.is_ready, {"homenet": "connected" if self.is_ready else "no switch"}

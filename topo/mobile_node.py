@@ -1,0 +1,219 @@
+"""A mobile node (RFC 6275 section 11) for the kernel of a network namespace.
+
+    python -m topo.mobile_node --interface mn-eth0 --home-address 2001:db8:1::100/64 --home-agent 2001:db8:1::2
+
+The kernel's host stack finds routers and forms care-of addresses. This program speaks Mobile IPv6 with the home agent
+and sets up the kernel's end of the tunnel. Programs that are to keep their connections bind to the home address. Each
+event is a line of JSON on standard output; its `at` is in seconds of the monotonic clock. SIGTERM ends the program,
+which takes away what it made but does not de-register.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from mip6core import addresses
+from mip6core.addresses import Address
+from mip6core.codec import ipv6
+from mip6core.errors import ParseError
+from topo.mobile_node_effects import (
+    CloseTunnel,
+    Detach,
+    Effect,
+    Event,
+    GoHome,
+    OpenTunnel,
+    Send,
+    SetNeighbor,
+    UseTunnel,
+)
+from topo.mobile_node_engine import (
+    INITIAL_BINDACK_TIMEOUT_FIRST_REG,
+    LIFETIME_UNIT,
+    MOBILITY_HEADER,
+    MobileNode,
+    Settings,
+    prefix_of,
+)
+from topo.mobile_node_kernel import Kernel, KernelError
+from topo.packet_socket import NOTHING, SIGNALLING, FirstPackets, PacketSocket, attach_filter
+from topo.rtnetlink import AddressState, LinkGone, LinkState, Monitor
+
+MAX_LIFETIME: Final = 0xFFFF * LIFETIME_UNIT
+_SIOCGIFHWADDR: Final = 0x8927
+_IFREQ: Final = 40  # octets of struct ifreq
+
+
+class Program:
+    """The engine, joined to the kernel and the clock."""
+
+    def __init__(self, device: str, settings: Settings, kernel: Kernel) -> None:
+        self._device = device
+        self._settings = settings
+        self._kernel = kernel
+        self._engine = MobileNode(settings, int.from_bytes(os.urandom(2), "big"))
+        self._monitor = Monitor(device)
+        self._packets = PacketSocket(device, SIGNALLING)
+        self._routed = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        # Never read: without a socket of this protocol the kernel answers Mobility Headers with an ICMPv6 error
+        self._claim = socket.socket(socket.AF_INET6, socket.SOCK_RAW, MOBILITY_HEADER)
+        attach_filter(self._claim, NOTHING)
+        self._first_packets: FirstPackets | None = None
+        self._selector = selectors.DefaultSelector()
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT, or until the device is deleted."""
+        stop, wake = socket.socketpair()
+        wake.setblocking(False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(wake.fileno())
+        for source in (stop, self._monitor, self._packets):
+            self._selector.register(source, selectors.EVENT_READ)
+        self._monitor.request()
+        with contextlib.suppress(LinkGone):
+            while True:
+                timer = self._engine.next_timer()
+                timeout = None if timer is None else max(0.0, timer - time.monotonic())
+                ready = [key.fileobj for key, _ in self._selector.select(timeout)]
+                if stop in ready:
+                    return
+                self._read(ready)
+                self._do(self._engine.tick(time.monotonic()))
+
+    def _read(self, ready: Sequence[object]) -> None:
+        # The kernel first: a Router Advertisement belongs to the link that netlink has announced before it
+        if self._monitor in ready:
+            for change in self._monitor.read():
+                self._kernel_change(change, time.monotonic())
+        if self._packets in ready:
+            for packet in self._packets.packets():
+                with contextlib.suppress(ParseError):
+                    self._do(self._engine.receive(ipv6.parse(packet), time.monotonic()))
+        first = self._first_packets
+        if first is not None and first in ready:
+            for direction in first.read():
+                emit(Event(f"first_packet_{direction}", time.monotonic()))
+            if first.complete:
+                self._watch(None)
+
+    def _kernel_change(self, change: LinkState | AddressState, now: float) -> None:
+        if isinstance(change, LinkState):
+            self._do(self._engine.link_up(now) if change.up else self._engine.link_down(now))
+        elif change.usable:
+            self._do(self._engine.address_usable(change.address, now))
+        elif not change.present or change.duplicate:
+            self._do(self._engine.address_gone(change.address, now, change.duplicate))
+
+    def _do(self, wanted: Sequence[Effect]) -> None:
+        for effect in wanted:
+            try:
+                self._do_one(effect)
+            except (KernelError, OSError) as error:
+                emit(Event("error", time.monotonic(), {"text": str(error)}))
+
+    def _do_one(self, effect: Effect) -> None:
+        match effect:
+            case Event():
+                emit(effect)
+            case Send(packet, None):
+                self._routed.sendto(packet, (addresses.text(packet[24:40]), 0))
+            case Send(packet, bytes() as destination):
+                self._packets.send(destination, self._settings.link_layer_address, packet)
+            case Detach():
+                self._watch(None)
+                self._kernel.detach()
+                self._packets.drain()  # what came by the link that has been left
+            case OpenTunnel(care_of_address):
+                self._kernel.open_tunnel(care_of_address)
+                self._watch((care_of_address, self._settings.home_agent))
+            case UseTunnel():
+                self._kernel.use_tunnel()
+            case CloseTunnel():
+                self._kernel.close_tunnel()
+            case GoHome(home_addresses, duplicate_address_detection):
+                self._kernel.go_home(home_addresses, duplicate_address_detection)
+                self._watch(())
+            case SetNeighbor(address, link_layer_address):
+                self._kernel.set_neighbor(address, link_layer_address)
+
+    def _watch(self, tunnel: tuple[Address, ...] | None) -> None:
+        """Wait for the first packets through the tunnel with these ends; (): without one; None: no longer."""
+        if self._first_packets is not None:
+            self._selector.unregister(self._first_packets)
+            self._first_packets.close()
+            self._first_packets = None
+        if tunnel is not None:
+            self._first_packets = FirstPackets(self._device, self._settings.home_address, tunnel)
+            self._selector.register(self._first_packets, selectors.EVENT_READ)
+
+
+def emit(event: Event) -> None:
+    """Print an event."""
+    print(json.dumps({"event": event.name, "at": round(event.at, 6), **event.details}), flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit status is 1 if it cannot start."""
+    parser = argparse.ArgumentParser("python -m topo.mobile_node", description="A Mobile IPv6 mobile node.")
+    add = parser.add_argument
+    add("--interface", required=True, help="the device that roams")
+    add("--home-address", required=True, metavar="ADDRESS/LENGTH", help="with the length of the home prefix")
+    add("--home-agent", required=True, metavar="ADDRESS")
+    add("--lifetime", type=int, default=60, metavar="SECONDS", help="of registrations (default: 60)")
+    add(
+        "--first-timeout",
+        type=float,
+        default=INITIAL_BINDACK_TIMEOUT_FIRST_REG,
+        metavar="SECONDS",
+        help="until the first Binding Update is sent again (InitialBindackTimeoutFirstReg, default: 1.5)",
+    )
+    add("--link-local", action="store_true", help="set the L bit: also defend the derived link-local address")
+    options = parser.parse_args(arguments)
+    if not LIFETIME_UNIT <= options.lifetime <= MAX_LIFETIME:
+        parser.error(f"--lifetime: {LIFETIME_UNIT} to {MAX_LIFETIME} seconds")
+    try:
+        home_address, _, length = options.home_address.partition("/")
+        own = addresses.parse(home_address)
+        settings = Settings(
+            home_address=own,
+            home_prefix=prefix_of(own, int(length)),
+            home_agent=addresses.parse(options.home_agent),
+            link_layer_address=link_layer_address(options.interface),
+            lifetime=options.lifetime,
+            link_local_compatibility=options.link_local,
+            first_timeout=options.first_timeout,
+        )
+        kernel = Kernel(options.interface, settings)
+    except (ValueError, OSError, KernelError) as error:
+        print(f"mobile node: {error}", file=sys.stderr)
+        return 1
+    emit(Event("started", time.monotonic(), {"tunnel": kernel.tunnel_kind, "optimistic_dad": kernel.optimistic}))
+    try:
+        Program(options.interface, settings, kernel).run()
+    finally:
+        kernel.restore()
+    return 0
+
+
+def link_layer_address(device: str) -> bytes:
+    """The link-layer address of a device of this namespace. OSError if there is none of that name."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as query:
+        answer = fcntl.ioctl(query, _SIOCGIFHWADDR, device.encode().ljust(_IFREQ, b"\0"))
+    return answer[18:24]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

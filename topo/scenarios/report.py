@@ -1,0 +1,95 @@
+"""What a person at the terminal sees of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from topo import campus
+from topo.scenarios.figures import Fact, Figures
+
+LOG_LINES: Final = 30
+
+_EVENTS: Final = {
+    "link_down": "link down",
+    "link_up": "link up",
+    "router_advertisement": "Router Advertisement, prefix {prefix}",
+    "router_lost": "the router is silent: gone",
+    "care_of_address": "care-of address {address}",
+    "home_link": "this is the home link",
+    "home_agent_found": "home agent found at {link_layer_address}, without use of the home address",
+    "binding_update": "Binding Update, sequence {sequence}, lifetime {lifetime} s",
+    "binding_acknowledgement": "Binding Acknowledgement, status {status}, lifetime {lifetime} s",
+    "binding_refresh_request": "Binding Refresh Request",
+    "binding_error": "Binding Error, status {status}",
+    "binding_expired": "the binding has run out",
+    "registration_refused": "the home agent refuses the registration, status {status}",
+    "duplicate_address": "somebody else has {address}",
+    "at_home": "at home; neighbors told with an unsolicited Neighbor Advertisement",
+    "first_packet_in": "first packet for the home address",
+    "first_packet_out": "first packet from the home address",
+    "error": "error: {text}",
+}
+
+
+def arrival(place: str, moves: bool) -> None:
+    """The headline of a step."""
+    prefix = campus.HOME_PREFIX if place == "home" else campus.VISITED_PREFIXES[place]
+    print(f"\n=== the mobile node {'moves to' if moves else 'is at'} {place} ({prefix})", flush=True)
+
+
+def step(figures: Figures, bindings: str) -> None:
+    """What happened at a step."""
+    for event in figures["timeline"]:
+        text = _EVENTS.get(event["event"], event["event"]).format(**event)
+        print(f"  {event['at']:+9.1f} ms  {text}")
+    times = figures["switch"]
+    if times is not None:
+        line = f"  at {times['port']}, after the Binding Update: acknowledgement {_ms(times['acknowledgement'])}"
+        if figures["care_of_address"] is not None:
+            line += f", first packet to the care-of address {_ms(times['first_tunnelled'])}"
+        print(line)
+    print("  $ mip6ctl show bindings")
+    for line in bindings.splitlines():
+        print(f"    {line}")
+    if figures["flows"]:
+        data = figures["data_plane"]
+        print(
+            f"  flows of the binding: {len(figures['flows'])}; in the rest of the stay they put {data['into_tunnel']} "
+            f"packets into the tunnel and took {data['out_of_tunnel']} out; {data['punted']} went to the controller"
+        )
+    print("                   pings lost   longest time without: replies   TCP to the node   TCP from it")
+    for name, flow in figures["traffic"].items():
+        ping = flow["ping"]
+        print(
+            f"  {name:<10} {ping['lost']:>7} of {ping['sent']:<4} {_s(ping):>28} {_s(flow['tcp_to_mobile']):>17} "
+            f"{_s(flow['tcp_from_mobile']):>13}",
+            flush=True,
+        )
+
+
+def verdict(facts: Sequence[Fact]) -> None:
+    """The end of a run."""
+    print("\n=== verdict")
+    for fact in facts:
+        print(f"  {'yes' if fact.holds else 'NO '}  {fact.text}")
+    good = all(fact.holds for fact in facts)
+    print(f"  {'everything holds' if good else 'NOT everything holds'}", flush=True)
+
+
+def logs(directory: Path, events: Sequence[dict[str, Any]]) -> None:
+    """The last events of the mobile node and the ends of all logs, for the search of what went wrong."""
+    print("--- the mobile node", *events[-LOG_LINES:], sep="\n")
+    for file in sorted(directory.glob("*.log")):
+        lines = file.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        if lines:
+            print(f"--- {file.name}", *lines, sep="\n", flush=True)
+
+
+def _s(flow: dict[str, Any]) -> str:
+    return f"{flow['interruption']:.2f} s"
+
+
+def _ms(value: float | None) -> str:
+    return "never" if value is None else f"{value:.1f} ms"

@@ -1,0 +1,300 @@
+"""The test bed of `topo.campus` with everything running on it: the home agent, the mobile node, its correspondents."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+from mininet.node import Node
+
+from topo import campus, lab
+from topo.scenarios import capture
+
+REST: Final = "http://127.0.0.1:8080"
+CONFIGURATION: Final = f"""\
+home_links:
+  - name: homenet
+    bridge: {campus.HOME_BRIDGE}
+    address: {campus.HOME_AGENT}
+    prefixes: ["{campus.HOME_PREFIX}"]
+    router: {campus.ROUTER}
+    uplinks: [{campus.UPLINK}]
+"""
+CORRESPONDENTS: Final = {"local": campus.LOCAL_CORRESPONDENT, "remote": campus.REMOTE_CORRESPONDENT}
+
+
+class ScenarioError(Exception):
+    """The scenario cannot go on; the text says why, for a person to read."""
+
+
+class Lines:
+    """A program whose standard output is lines of JSON."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, watch: Callable[[dict[str, Any]], None]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.name = name
+        self.all: list[dict[str, Any]] = []
+        self._watch = watch
+        self._new: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
+
+    def wait(self, wanted: Callable[[dict[str, Any]], bool], timeout: float) -> dict[str, Any] | None:
+        """The next line that is wanted; None if none comes in time, or the program has ended."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = self._new.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if line is None or wanted(line):
+                return line
+
+    def must(self, key: str, timeout: float) -> dict[str, Any]:
+        """The next line with this key. ScenarioError if there is none."""
+        line = self.wait(lambda line: key in line, timeout)
+        if line is None:
+            raise ScenarioError(f"{self.name}: no {key} within {timeout:g} s")
+        return line
+
+    def _read(self, output: IO[bytes]) -> None:
+        for text in output:
+            line = json.loads(text)
+            self.all.append(line)
+            self._watch(line)
+            self._new.put(line)
+        self._new.put(None)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow of a binding, as `ovs-ofctl dump-flows` tells it."""
+
+    table: int
+    packets: int
+    text: str
+
+
+class Testbed:
+    """Build with `start`, leave with `close`: everything that was made goes, and nothing else."""
+
+    def __init__(self, two_bridges: bool, lifetime: int, say: Callable[[str], None]) -> None:
+        self._two_bridges = two_bridges
+        self._lifetime = lifetime
+        self._say = say
+        self._undo = contextlib.ExitStack()
+        self.directory = Path(tempfile.mkdtemp(prefix="roaming-"))
+        self._undo.callback(lab.run, ["rm", "-r", str(self.directory)])
+        self.manager_log = self.directory / "mip6-manager.log"
+        self.events: list[dict[str, Any]] = []  # of the mobile node
+        self.clock_offset = time.time() - time.monotonic()
+
+    def close(self) -> None:
+        """Take everything away, latest first."""
+        self._undo.close()
+
+    def start(self) -> None:
+        """The network, the home agent, the mobile node."""
+        setLogLevel("output")
+        Mininet.inited = True  # or it would change kernel settings of the whole machine
+        name = "campus-two-bridges" if self._two_bridges else "campus"
+        self.net = Mininet(topo=campus.topos[name](), controller=None, waitConnected=False)
+        self._undo.callback(self.net.stop)
+        self.net.start()
+        configuration = self.directory / "mip6.yaml"
+        extra = f"    uplink_bridge: {campus.UPLINK_BRIDGE}\n" if self._two_bridges else ""
+        configuration.write_text(CONFIGURATION + extra)
+        self._say("$ mip6ctl ovs setup --config mip6.yaml")
+        self.mip6ctl("ovs", "setup", "--config", str(configuration))
+        # Before the bridge goes: the wire format adapter is held by more than the device
+        self._undo.callback(self.mip6ctl, "ovs", "teardown", "--config", str(configuration))
+        self._say("$ mip6-manager --config mip6.yaml")
+        log = self._undo.enter_context(self.manager_log.open("wb"))
+        self.manager = self._background([_program("mip6-manager"), "--config", str(configuration)], None, log, log)
+        self._wait_for_manager()
+        self._pcap = self.directory / "switch.pcap"
+        words = f"tcpdump -i any -y LINUX_SLL2 -s {capture.SNAPSHOT_LENGTH} -U --immediate-mode -Z root -w {self._pcap}"
+        self._tcpdump([*words.split(), capture.EXPRESSION], None)
+        self._wire = self.directory / "wire.pcap"
+        words = f"tcpdump -i r-home -s 60 -U --immediate-mode -Z root -w {self._wire}"
+        self._tcpdump([*words.split(), "ip6 proto 41 or ip6 proto 47"], "r")
+        self.mobile_node = self._module(
+            "mobile_node",
+            *("--interface", campus.MOBILE_DEVICE, "--home-address", f"{campus.HOME_ADDRESS}/64"),
+            *("--home-agent", campus.HOME_AGENT, "--lifetime", str(self._lifetime)),
+            host=campus.MOBILE_NODE,
+        )
+        lab.wait_until(self._home_address_ready, "the home address on the home link", timeout=10.0)
+
+    def start_traffic(self) -> None:
+        """A TCP connection and pings from each correspondent to the home address."""
+        count = str(len(CORRESPONDENTS))
+        self.server = self._module(
+            "traffic", "serve", "--bind", campus.HOME_ADDRESS, "--connections", count, host=campus.MOBILE_NODE
+        )
+        self.server.must("ready", 10.0)
+        self.talkers = {
+            name: self._module("traffic", "talk", "--bind", address, "--to", campus.HOME_ADDRESS, host=name)
+            for name, address in CORRESPONDENTS.items()
+        }
+        for talker in self.talkers.values():
+            talker.must("ready", 15.0)
+
+    def traffic(self) -> dict[str, dict[str, Any]]:
+        """What all that makes traffic has seen so far: for each correspondent its end, the mobile node's, the pings."""
+        programs = [self.server, *self.talkers.values()]
+        for program in programs:
+            program.process.send_signal(signal.SIGUSR1)
+        return self._collect(programs)
+
+    def end_traffic(self) -> dict[str, dict[str, Any]]:
+        """Let all connections end in order; what has been seen."""
+        for talker in self.talkers.values():
+            talker.process.terminate()
+        return self._collect([self.server, *self.talkers.values()])
+
+    def _collect(self, programs: Sequence[Lines]) -> dict[str, dict[str, Any]]:
+        server, *talkers = (program.wait(lambda line: "ready" not in line, 25.0) for program in programs)
+        if server is None or None in talkers:
+            raise ScenarioError("the traffic programs do not answer")
+        mobile_ends = {end["peer"]: end for end in server["connections"]}
+        return {
+            name: {
+                "correspondent": talker["connection"],
+                "mobile": mobile_ends[CORRESPONDENTS[name]],
+                "pings": talker["pings"],
+            }
+            for name, talker in zip(self.talkers, talkers, strict=True)
+            if talker is not None
+        }
+
+    # --- the operator's view ---
+
+    def mip6ctl(self, *words: str) -> str:
+        """Run mip6ctl; what it prints."""
+        result = subprocess.run([_program("mip6ctl"), *words], capture_output=True, text=True)
+        if result.returncode != 0:
+            raise ScenarioError(f"mip6ctl {' '.join(words)}: {(result.stderr or result.stdout).strip()}")
+        return result.stdout
+
+    def bindings(self) -> list[dict[str, Any]]:
+        """All bindings of the home agent."""
+        result: list[dict[str, Any]] = json.loads(self.mip6ctl("show", "bindings", "-o", "json"))["bindings"]
+        return result
+
+    def punted(self) -> int:
+        """Packets that the switch has handed to the controller so far."""
+        shell = json.loads(self.mip6ctl("show", "statistics", "-o", "json"))["shell"]
+        return sum(count for name, count in shell.items() if name.startswith("punted_"))
+
+    def flows(self) -> list[Flow]:
+        """The flows of the binding of the mobile node."""
+        dump = lab.run(["ovs-ofctl", "-O", "OpenFlow13", "dump-flows", campus.HOME_BRIDGE]).stdout
+        pattern = re.compile(r"cookie=0x6d36\w+,.* table=(\d+), n_packets=(\d+),.*")
+        found = []
+        for line in dump.splitlines():
+            match = pattern.search(line)
+            if match and re.search(rf"=(::ffff:)?{re.escape(campus.HOME_ADDRESS)}\b(?!:)", line):
+                found.append(Flow(int(match[1]), int(match[2]), line.strip()))
+        return found
+
+    def captured(self) -> list[capture.Captured]:
+        """All signalling and tunnelled packets that went through the switch so far."""
+        return list(capture.read(self._pcap))
+
+    def wire(self) -> dict[str, int]:
+        """Packets at the router's end of the uplink, where tunnelled ones are to look as RFC 2473 says."""
+        expressions = {
+            "tunnelled_out": f"ip6 proto 41 and src host {campus.HOME_AGENT}",
+            "tunnelled_in": f"ip6 proto 41 and dst host {campus.HOME_AGENT}",
+            "gre": "ip6 proto 47",
+        }
+        return {
+            name: len(lab.run(["tcpdump", "-n", "-r", str(self._wire), expression]).stdout.splitlines())
+            for name, expression in expressions.items()
+        }
+
+    def reaches_directly(self, care_of_address: str) -> bool:
+        """Whether the mobile node gets an answer from the remote correspondent to pings from its care-of address."""
+        words = ["ping", "-6", "-c", "2", "-i", "0.2", "-W", "1", "-I", care_of_address, campus.REMOTE_CORRESPONDENT]
+        return self.net[campus.MOBILE_NODE].popen(words).wait() == 0
+
+    def manager_complaints(self) -> list[str]:
+        """Errors in the log of mip6-manager, and its end if it has ended."""
+        text = self.manager_log.read_text(errors="replace")
+        found = [line for line in text.splitlines() if "level=ERROR" in line or "Traceback" in line]
+        if self.manager.poll() is not None:
+            found.append(f"mip6-manager has ended: {text[-2000:]}")
+        return found
+
+    # --- programs ---
+
+    def _wait_for_manager(self) -> None:
+        def ready() -> bool:
+            if self.manager.poll() is not None:
+                raise ScenarioError(f"mip6-manager has ended:\n{self.manager_log.read_text(errors='replace')}")
+            try:
+                with urllib.request.urlopen(f"{REST}/readyz", timeout=2.0) as answer:
+                    return bool(answer.status == 200)
+            except urllib.error.URLError:
+                return False
+
+        lab.wait_until(ready, "mip6-manager and its switch", timeout=15.0, interval=0.1)
+
+    def _home_address_ready(self) -> bool:
+        shown = self.net[campus.MOBILE_NODE].pexec(f"ip -6 -o address show dev {campus.MOBILE_DEVICE} -tentative")[0]
+        return f" {campus.HOME_ADDRESS}/" in shown
+
+    def _module(self, name: str, *words: str, host: str) -> Lines:
+        """Run one of our modules on a host."""
+        errors = self._undo.enter_context((self.directory / f"{name}-{host}.log").open("wb"))
+        process = self._background([sys.executable, "-m", f"topo.{name}", *words], host, subprocess.PIPE, errors)
+        return Lines(process, f"{name} on {host}", self.events.append if name == "mobile_node" else lambda line: None)
+
+    def _tcpdump(self, words: list[str], host: str | None) -> None:
+        log = self.directory / f"tcpdump-{host or 'switch'}.log"
+        with log.open("wb") as errors:
+            self._background(words, host, subprocess.DEVNULL, errors)
+        lab.wait_until(lambda: "listening on" in log.read_text(), "tcpdump")
+
+    def _background(
+        self, words: list[str], host: str | None, output: int | IO[bytes], errors: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        if host is None:
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        else:
+            node: Node = self.net[host]
+            process = node.popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        self._undo.callback(_end, process)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _program(name: str) -> str:
+    """A program of this checkout's virtual environment."""
+    return str(Path(sys.executable).with_name(name))

@@ -82,7 +82,8 @@ def _problem_response(problem: Problem, request_id: str) -> Response:
 
 def _json_response(status: HTTPStatus, content_type: str, value: Any) -> Response:
     body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-    return Response(status=status.value, content_type=content_type, charset=None, body=body)
+    line = f"{status.value} {status.phrase}"  # WebOb has phrases of its own, and Python's change with its version
+    return Response(status=line, content_type=content_type, charset=None, body=body)
 
 
 def _request_id(request: Request) -> str:

@@ -18,8 +18,9 @@ DATAPATH_TYPE: Final = "netdev"  # of new bridges: the one that has a wire forma
 def bridge_mac(link: HomeLinkConfig, bridge: Bridge | None) -> str:
     """The MAC address that the bridge of a home link has and keeps.
 
-    By itself OVS takes the lowest of its ports', so that a new port could change what neighbours and the wire
-    format adapter know. A new bridge gets one that follows from the home agent's address.
+    By itself OVS chooses one, and another one when the machine has started again or (not in all datapaths) when ports
+    come: neighbours and the wire format adapter would know the wrong one. A new bridge gets one that follows from the
+    home agent's address.
     """
     if bridge is not None:
         fixed = bridge.other_config.get("hwaddr") or bridge.ports[bridge.name].interface.mac

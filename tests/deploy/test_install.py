@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def bash(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a bash script that has the functions of deploy/install."""
     return subprocess.run(
-        ["bash", "-c", f"source {ROOT}/deploy/install; {script}"],
+        ["bash", "-c", f"source '{ROOT}/deploy/install'; {script}"],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -62,6 +62,19 @@ def test_missing_packages_are_those_that_dpkg_does_not_have_installed(tmp_path: 
     )
     result = bash("missing_packages clang radvd mininet", PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert result.stdout.split() == ["mininet", "radvd"]
+
+
+@pytest.mark.parametrize(("candidate", "package"), [("7.1.0", "bpftool"), ("(none)", "linux-tools-generic")])
+def test_bpftool_has_another_package_where_apt_has_none_of_its_name(
+    tmp_path: Path, candidate: str, package: str
+) -> None:
+    executable(tmp_path / "apt-get", """[[ $* == *install* ]] && echo "${@: -2}"; true""")
+    executable(tmp_path / "apt-cache", f"""echo "bpftool: Candidate: {candidate}" """)
+    policy = Path("/usr/sbin/policy-rc.d")
+    before = policy.exists()
+    result = bash("apt_get radvd bpftool", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert result.stdout == f"radvd {package}\n"
+    assert policy.exists() == before
 
 
 def test_the_systems_python_comes_before_one_in_the_callers_path(tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_something_in_the_way(site: Site, arrange: Callable[[Site], str], comman
     assert site.snapshot() == before
 
 
+def test_addresses_learnt_from_routers_are_not_in_the_way(site: Site) -> None:
+    run("ip link set uplink0 up")
+    run("ip addr add 2001:db8:1::77/64 dev uplink0 nodad valid_lft 600 preferred_lft 600")  # as the kernel keeps them
+    site.configure(HOME)
+    site.setup()
+    assert site.setup() == ["nothing to do"]
+
+
 def test_a_wrong_file_is_told_and_nothing_is_touched(site: Site) -> None:
     site.configure({**HOME, "router": "2001:db8:2::1"})
     before = site.snapshot()

@@ -87,13 +87,19 @@ def test_the_datapath_id_of_the_file(site: Site) -> None:
     assert get("Bridge", "br-home", "datapath_id") == "00000000000000b2"
 
 
-def test_the_mac_address_stays_when_ports_come(site: Site) -> None:
+@pytest.mark.parametrize("existing", [False, True])
+def test_the_bridge_keeps_its_mac_address_and_mtu_when_ports_change(site: Site, existing: bool) -> None:
+    if existing:
+        site.network.bridge("br-home", "uplink0")
+        before = device("br-home")["address"]
     site.configure(HOME)
     site.setup()
-    before = device("br-home")["address"]
+    assert (device("uplink0")["mtu"], device("br-home")["mtu"]) == (1508, 1500)
+    if not existing:
+        before = device("br-home")["address"]
     site.network.veth(lab.End("early", mac="02:00:00:00:00:01", switch_port=True), lab.End("early-peer"))
     vsctl("add-port", "br-home", "early")
-    assert device("br-home")["address"] == before
+    assert device("br-home")["address"] == before == get("Bridge", "br-home", "other_config:hwaddr")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ovs_setup.site import HOME, LAB, Site, vsctl
+from tests.ovs_setup.site import HOME, LAB, Site, device, vsctl
 from tests.ovs_setup.test_setup import operators_bridge
 from topo import lab
 from topo.lab import run
@@ -76,6 +76,16 @@ def test_two_home_links(site: Site) -> None:
     site.configure(HOME, LAB)
     before = restored(site)
     site.setup()
+    site.ctl("teardown")
+    assert restored(site) == before
+
+
+def test_a_shared_uplink_gets_its_own_mtu_back(site: Site) -> None:
+    shared = {"uplink_bridge": "br-up", "uplinks": ["uplink0"]}
+    site.configure({**HOME, **shared}, {**LAB, **shared, "tunnel_mtu": 1500})
+    before = restored(site)
+    site.setup()
+    assert device("uplink0")["mtu"] == 1548
     site.ctl("teardown")
     assert restored(site) == before
 

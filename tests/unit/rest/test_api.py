@@ -132,6 +132,13 @@ def test_pages_join_to_the_whole_list_in_order() -> None:
     ]
 
 
+def test_small_pages_of_a_long_list() -> None:
+    service = FakeService(*(view(f"2001:db8:1::{number:x}") for number in range(2500, 0, -1)))
+    found = pages(service, "limit=100")
+    assert [len(page) for page in found] == [100] * 25
+    assert [packed(address) for page in found for address in page] == sorted(service.bindings)
+
+
 def test_a_full_last_page_has_no_next() -> None:
     service = FakeService(*(view(f"2001:db8:1::{number:x}") for number in range(1, 5)))
     assert [len(page) for page in pages(service, "limit=2")] == [2, 2]

@@ -78,7 +78,5 @@ class SendDatagram:
     after_flows: bool = False
 
 
-Action: TypeAlias = (
-    InstallBinding | RefreshBinding | ReleaseBinding | WatchAddress | UnwatchAddress | SendDatagram
-)
+Action: TypeAlias = InstallBinding | RefreshBinding | ReleaseBinding | WatchAddress | UnwatchAddress | SendDatagram
 Actions: TypeAlias = list[Action]

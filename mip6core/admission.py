@@ -89,9 +89,7 @@ class Admission:
                 addresses.append(address)
         return addresses
 
-    def _first_registration(
-        self, request: Registration, entry: BindingCacheEntry, home_prefix: HomePrefix
-    ) -> int:
+    def _first_registration(self, request: Registration, entry: BindingCacheEntry, home_prefix: HomePrefix) -> int:
         """A status of 128 or more if the home address cannot be served, else 0."""
         link = request.link
         home_address = request.home_address
@@ -106,7 +104,7 @@ class Admission:
                 return Status.REASON_UNSPECIFIED  # the link is not up, so nothing can be tested or defended
             if len(self._dad) >= self._limits.max_addresses_in_dad:
                 return Status.INSUFFICIENT_RESOURCES
-        if entry.state is State.ABSENT and self.room_to_make(link) is None:
+        if self.room_to_make(link) is None:
             return Status.INSUFFICIENT_RESOURCES
         return 0
 
@@ -161,8 +159,6 @@ class Admission:
     def _grant(self, request: Registration, home_prefix: HomePrefix, valid_units: float, now: float) -> None:
         units = min(request.lifetime_units, request.link.max_lifetime // LIFETIME_UNIT, valid_units)
         preferred_units = home_prefix.remaining_units(home_prefix.preferred_lifetime, now)
-        request.status = (
-            _ACCEPTED if units <= preferred_units and units < valid_units else _PREFIX_DISCOVERY_NECESSARY
-        )
+        request.status = _ACCEPTED if units <= preferred_units and units < valid_units else _PREFIX_DISCOVERY_NECESSARY
         request.lifetime_units = int(units)
         request.expires_at = now + request.lifetime_units * LIFETIME_UNIT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mip6core.actions import Actions, UnwatchAddress, WatchAddress
 from mip6core.addresses import Address
 from mip6core.bcache import BindingCacheEntry
-from mip6core.constants import DUP_ADDR_DETECT_TRANSMITS, RETRANS_TIMER
+from mip6core.constants import RETRANS_TIMER
 from mip6core.home_link import HomeLink
 from mip6core.neighbor_discovery import dad_solicitation
 from mip6core.timers import Timed, TimerQueue
@@ -14,14 +14,13 @@ from mip6core.timers import Timed, TimerQueue
 class Probe(Timed):
     """One address under test. It is watched until every address of the registration has passed."""
 
-    __slots__ = ("address", "link", "owners", "passed", "transmits")
+    __slots__ = ("address", "link", "owners", "passed")
 
     def __init__(self, link: HomeLink, address: Address) -> None:
         super().__init__()
         self.link = link
         self.address = address
         self.owners: list[BindingCacheEntry] = []  # several home addresses may share a link-local address
-        self.transmits = DUP_ADDR_DETECT_TRANSMITS  # Neighbor Solicitations still to be sent
         self.passed = False
 
 
@@ -52,7 +51,9 @@ class DuplicateAddressDetection:
         if probe is None:
             probe = self._probes[key] = Probe(entry.link, address)
             actions.append(WatchAddress(entry.link, address))
-            self._solicit(probe, now, actions)
+            # DupAddrDetectTransmits is 1: one solicitation, and silence for RetransTimer (RFC 4862 section 5.4).
+            actions.append(dad_solicitation(entry.link, address))
+            self._timers.schedule(probe, now + RETRANS_TIMER)
         probe.owners.append(entry)
         entry.probes += (probe,)
 
@@ -69,16 +70,3 @@ class DuplicateAddressDetection:
         """`entry` waits for nothing any more."""
         for probe in entry.probes:
             self.stop(entry, probe, actions)
-
-    def timer(self, probe: Probe, now: float, actions: Actions) -> bool:
-        """RetransTimer has passed in silence. Returns whether the test is over and the address free."""
-        if probe.transmits:
-            self._solicit(probe, now, actions)
-            return False
-        probe.passed = True
-        return True
-
-    def _solicit(self, probe: Probe, now: float, actions: Actions) -> None:
-        probe.transmits -= 1
-        actions.append(dad_solicitation(probe.link, probe.address))
-        self._timers.schedule(probe, now + RETRANS_TIMER)

@@ -7,9 +7,7 @@ from typing import Literal
 
 from mip6core.addresses import Address
 
-BindingEventKind = Literal[
-    "registered", "moved", "refreshed", "deregistered", "expired", "cleared", "rejected"
-]
+BindingEventKind = Literal["registered", "moved", "refreshed", "deregistered", "expired", "cleared", "rejected"]
 
 
 @dataclass(slots=True)

@@ -31,9 +31,7 @@ from mip6core.status import BindingErrorStatus
 
 __all__ = ["HomeAgent", "HomeLink", "HomePrefix", "Limits"]
 
-_NEIGHBOR_DISCOVERY: Final = tuple(
-    bytes([m.icmp_type]) for m in (NeighborSolicitation, NeighborAdvertisement)
-)
+_NEIGHBOR_DISCOVERY: Final = tuple(bytes([m.icmp_type]) for m in (NeighborSolicitation, NeighborAdvertisement))
 _PROTECTED: Final = (ESP, AH)
 
 
@@ -117,11 +115,14 @@ class HomeAgent:
     ) -> bool:
         """Take over a binding whose flows a switch has kept while this program was away.
 
-        `sequence` is at most the last one accepted: refreshes may not have changed the flows. `remaining` is in seconds.
-        Returns False, and changes nothing, if the home address is known or no longer served. No actions follow.
+        `sequence` is at most the last one accepted: refreshes may not have changed the flows. `remaining` is in
+        seconds. Returns False, and changes nothing, if the home address is known or no longer served. No actions
+        follow.
         """
         units = math.ceil(remaining / LIFETIME_UNIT)
-        request = registration.Registration(link, home_address, care_of_address, sequence, flags, units, care_of_address, None)
+        request = registration.Registration(
+            link, home_address, care_of_address, sequence, flags, units, care_of_address, None
+        )
         request.expires_at = now + remaining
         return self._registrations.adopt(request, now, [])
 
@@ -176,9 +177,7 @@ class HomeAgent:
         elif type(message) is UnknownMessage:
             self._drop("unrecognized_mh_type")
             status = BindingErrorStatus.UNRECOGNIZED_MH_TYPE
-            self._binding_error(
-                link, status, datagram.source, datagram.home_address, link_layer_source, now, actions
-            )
+            self._binding_error(link, status, datagram.source, datagram.home_address, link_layer_source, now, actions)
         else:
             self.statistics["ignored_mobility_header"] += 1  # known, and not for a home agent
 
@@ -220,9 +219,7 @@ class HomeAgent:
         if self._registrations.defends(link, message.target):
             if solicitation is not None:
                 self.statistics["nd_answered"] += 1
-                actions.append(
-                    neighbor_discovery.answer(link, solicitation, datagram.source, link_layer_source)
-                )
+                actions.append(neighbor_discovery.answer(link, solicitation, datagram.source, link_layer_source))
                 return
         # RFC 4862 5.4.3, 5.4.4: another node has the address or tests it as we do; only to ask is no claim.
         elif solicitation is None or datagram.source == UNSPECIFIED:
@@ -240,9 +237,7 @@ class HomeAgent:
         option_type, offset = datagram.unrecognized_option
         self._drop("unrecognized_option")
         bits = option_type >> 6
-        if (bits >= 2 and datagram.destination == link.address) or (
-            bits == 2 and is_multicast(datagram.destination)
-        ):
+        if (bits >= 2 and datagram.destination == link.address) or (bits == 2 and is_multicast(datagram.destination)):
             code = icmpv6.UNRECOGNIZED_OPTION
             self._parameter_problem(link, datagram, code, offset, link_layer_source, now, actions)
 

@@ -16,9 +16,7 @@ class HomePrefix:
     prefix: Prefix
     valid_lifetime: float = math.inf  # seconds
     preferred_lifetime: float = math.inf  # seconds; below it the prefix is deprecated
-    since: float | None = (
-        None  # monotonic time from which the lifetimes run down; None: advertised anew for ever
-    )
+    since: float | None = None  # monotonic time from which the lifetimes run down; None: advertised anew for ever
 
     def remaining(self, lifetime: float, now: float) -> float:
         """What is left of `lifetime` in seconds."""
@@ -40,12 +38,8 @@ class HomeLink:
     link_layer_address: bytes = b""  # the home agent's, 6 octets; empty until the switch is known
     virtual: bool = False
     max_lifetime: int = 86_400  # seconds, the longest binding that is granted
-    refresh_interval: int | None = (
-        None  # seconds to suggest in Binding Refresh Advice (6.2.4); None: no advice
-    )
-    reserved: frozenset[Address] = field(
-        default_factory=frozenset
-    )  # never home addresses, such as the router's
+    refresh_interval: int | None = None  # seconds to suggest in Binding Refresh Advice (6.2.4); None: no advice
+    reserved: frozenset[Address] = field(default_factory=frozenset)  # never home addresses, such as the router's
 
     def __post_init__(self) -> None:
         """Raises ValueError for a maximum below one unit: 0 in an acknowledgement would mean deletion."""
@@ -72,9 +66,7 @@ class Limits:
 
     max_bindings: int = 100_000  # entries of any state, all links together
     max_bindings_per_link: int | None = None
-    max_addresses_in_dad: int = (
-        10_000  # under Duplicate Address Detection at once; a first registration needs room
-    )
+    max_addresses_in_dad: int = 10_000  # under Duplicate Address Detection at once; a first registration needs room
     error_rate: float = 1000.0  # Binding Errors a second, and as many ICMPv6 errors
     error_burst: float = 1000.0
     error_rate_per_peer: float = 10.0

@@ -115,7 +115,9 @@ class HomeRegistrations:
                 self._run(item, Input.EXPIRED, now, actions)
             elif isinstance(item, Announcement):
                 self._announcer.timer(item, now, actions)
-            elif isinstance(item, Probe) and self.dad.timer(item, now, actions):
+            else:
+                assert isinstance(item, Probe)
+                item.passed = True
                 for entry in tuple(item.owners):
                     if all(probe.passed for probe in entry.probes):
                         self._run(entry, Input.DAD_PASSED, now, actions)
@@ -135,9 +137,7 @@ class HomeRegistrations:
         self._run(BindingCacheEntry(request), Input.ADOPT, now, actions, request)
         return True
 
-    def set_prefixes(
-        self, link: HomeLink, prefixes: tuple[HomePrefix, ...], now: float, actions: Actions
-    ) -> None:
+    def set_prefixes(self, link: HomeLink, prefixes: tuple[HomePrefix, ...], now: float, actions: Actions) -> None:
         """Let the link have other prefixes or lifetimes; bindings end with their prefix (10.3.1)."""
         link.prefixes = prefixes
         for entry in [entry for entry in self.bindings if entry.link is link]:
@@ -204,7 +204,7 @@ class HomeRegistrations:
         entry.link_local = False
         claims = [entry.home_address]
         if request.flags & BU_LINK_LOCAL:
-            claims += self._hold_link_local(entry, actions)
+            claims += self._hold_link_local(entry)
         self._take_over(entry, request, now)
         actions.append(InstallBinding(link, entry, None))
         self._acknowledge(request, request.status, actions, after_flows=True)
@@ -222,7 +222,7 @@ class HomeRegistrations:
         heir = None
         if (request.flags ^ entry.flags) & BU_LINK_LOCAL:
             if request.flags & BU_LINK_LOCAL:
-                claims = self._hold_link_local(entry, actions)
+                claims = self._hold_link_local(entry)
             else:
                 heir = self._drop_link_local(entry)
                 entry.link_local = False
@@ -254,9 +254,7 @@ class HomeRegistrations:
         request.lifetime_units = 0
         self._acknowledge(request, Status.ACCEPTED, actions, after_flows=True)
 
-    def _refuse_deregistration(
-        self, entry: Entry, request: Registration, now: float, actions: Actions
-    ) -> None:
+    def _refuse_deregistration(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
         """There is nothing to de-register (10.3.2)."""
         self._reject(request, Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, now, actions)
 
@@ -296,7 +294,7 @@ class HomeRegistrations:
         entry.registered_at = now
         self._take_over(entry, request, now)
         if request.flags & BU_LINK_LOCAL:
-            self._hold_link_local(entry, actions)
+            self._hold_link_local(entry)
 
     # Parts of effects
 
@@ -317,18 +315,12 @@ class HomeRegistrations:
             if heir is not None:
                 actions.append(_inherit(heir))
 
-    def _hold_link_local(self, entry: Entry, actions: Actions) -> list[Address]:
+    def _hold_link_local(self, entry: Entry) -> list[Address]:
         """Defend the link-local address from now on. Returns it if nobody else of ours defended it before."""
-        link = entry.link
-        if link.virtual:
+        if entry.link.virtual:
             return []
-        address = link_local(entry.home_address)
-        probe = self.dad.get(link, address)
-        if probe is not None:  # it has passed; whoever else waits for it shares the address
-            for other in tuple(probe.owners):
-                self.dad.stop(other, probe, actions)
         self.bindings.hold_link_local(entry)
-        return [address] if entry.link_local else []
+        return [link_local(entry.home_address)] if entry.link_local else []
 
     def _drop_link_local(self, entry: Entry) -> BindingCacheEntry | None:
         """End the defence for this entry. Returns the binding that inherits the flows, if one does."""

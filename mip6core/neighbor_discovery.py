@@ -75,9 +75,7 @@ class Announcer:
         """Send the advertisement, and wait for the next time if there is one."""
         link = announcement.link
         mac = multicast_mac(ALL_NODES)
-        actions.append(
-            _advertisement(link, announcement.address, ALL_NODES, mac, override=True, after_flows=True)
-        )
+        actions.append(_advertisement(link, announcement.address, ALL_NODES, mac, override=True, after_flows=True))
         announcement.remaining -= 1
         if announcement.remaining:
             self._timers.schedule(announcement, now + RETRANS_TIMER)

@@ -38,9 +38,7 @@ class RateLimiter:
 
     __slots__ = ("_common", "_max_peers", "_peer_burst", "_peer_rate", "_peers")
 
-    def __init__(
-        self, rate: float, burst: float, peer_rate: float, peer_burst: float, max_peers: int
-    ) -> None:
+    def __init__(self, rate: float, burst: float, peer_rate: float, peer_burst: float, max_peers: int) -> None:
         self._common = TokenBucket(rate, burst, float("-inf"))
         self._peer_rate = peer_rate
         self._peer_burst = peer_burst

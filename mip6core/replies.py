@@ -30,9 +30,7 @@ def binding_acknowledgement(request: Registration, status: int, after_flows: boo
     source = link.address
     home_address = request.home_address
     # 6.1.1: the checksum is made with the final destination, which is the home address either way.
-    upper = mh.build(
-        BindingAcknowledgement(status, 0, request.sequence, lifetime, options), source, home_address
-    )
+    upper = mh.build(BindingAcknowledgement(status, 0, request.sequence, lifetime, options), source, home_address)
     packet = ipv6.build(
         source,
         request.reply_to,

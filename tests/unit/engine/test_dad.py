@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 
-from mip6core.actions import SendDatagram, UnwatchAddress, WatchAddress
+from mip6core.actions import SendDatagram, WatchAddress
 from mip6core.addresses import Prefix
 from mip6core.fsm import State
 from mip6core.home_agent import HomeLink, HomePrefix
@@ -75,9 +75,7 @@ def claim(target: bytes) -> dict[str, bytes]:
     """What other nodes may say about `target`."""
     return {
         "NA": wire.neighbor_advertisement(HOST_LINK_LOCAL, target),
-        "NA solicited": wire.neighbor_advertisement(
-            HOST_LINK_LOCAL, target, destination=HOST, flags=0x60
-        ),
+        "NA solicited": wire.neighbor_advertisement(HOST_LINK_LOCAL, target, destination=HOST, flags=0x60),
         "NA not overriding": wire.neighbor_advertisement(HOST_LINK_LOCAL, target, flags=0x80),
         "DAD NS": wire.neighbor_solicitation(wire.UNSPECIFIED, target),
         "NS": wire.neighbor_solicitation(HOST, target, link_layer_address=HOST_MAC),

@@ -81,7 +81,8 @@ def test_prefix_lifetimes_that_run_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "lifetime", "advice"), [(None, 105, None), (200, 105, 50), (420, 105, None), (416, 105, 104), (3, 105, None)]
+    ("interval", "lifetime", "advice"),
+    [(None, 105, None), (200, 105, 50), (420, 105, None), (416, 105, 104), (3, 105, None)],
 )
 def test_refresh_advice_is_strictly_smaller_than_the_lifetime_or_absent(
     interval: int | None, lifetime: int, advice: int | None

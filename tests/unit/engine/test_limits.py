@@ -9,6 +9,7 @@ from tests.unit.engine import wire
 from tests.unit.engine.shell import COA1, HA, Shell, home_link, no_randomness, only
 from tests.unit.engine.wire import A, H, L, address
 
+
 def home(number: int) -> bytes:
     return address("2001:db8:1:0:1::")[:12] + number.to_bytes(4, "big")
 
@@ -39,6 +40,16 @@ def test_a_deregistered_entry_makes_room_oldest_first() -> None:
     assert only(shell.update(COA1, 15, home_address=home(8))).packet.status == 130
 
 
+def test_the_oldest_is_the_one_whose_last_deregistration_is_oldest() -> None:
+    shell = Shell(home_link(virtual=True), limits=Limits(max_bindings=2))
+    for number in range(2):
+        shell.update(COA1, 15, home_address=home(number))
+        shell.update(COA1, 16, home_address=home(number), lifetime=0)
+    shell.update(COA1, 17, home_address=home(0), lifetime=0)
+    shell.update(COA1, 15, home_address=home(7))
+    assert {entry.home_address for entry in shell.ha.bindings} == {home(0), home(7)}
+
+
 def test_the_limit_of_a_link_leaves_others_alone() -> None:
     other = home_link(
         name="other",
@@ -51,8 +62,9 @@ def test_the_limit_of_a_link_leaves_others_alone() -> None:
     assert answers == [0, 0, 130]
     there = address("2001:db8:2::99")
     assert only(shell.update(COA1, 15, home_address=there, link=other)).packet.status == 0
-    shell.update(COA1, 16, home_address=home(0), lifetime=0)
     shell.update(COA1, 16, home_address=there, link=other, lifetime=0)
+    shell.advance(1.0)
+    shell.update(COA1, 16, home_address=home(0), lifetime=0)
     assert only(shell.update(COA1, 15, home_address=home(5))).packet.status == 0
     assert shell.ha.bindings.get(home(0)) is None and shell.ha.bindings.get(there) is not None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet6 import ICMPv6ParamProblem, IPv6, MIP6MH_BE
+from scapy.layers.inet6 import MIP6MH_BE, ICMPv6ParamProblem, IPv6
 
 from mip6core.codec import ipv6
 from mip6core.errors import ParseError
@@ -89,9 +89,7 @@ def test_binding_errors_are_rate_limited() -> None:
 
 @pytest.mark.parametrize(("home_address", "offset"), [(HOA, 64), (None, 40)])
 @pytest.mark.parametrize("mac", [ROUTER_MAC, MN_MAC])
-def test_wrong_payload_protocol_draws_a_parameter_problem(
-    home_address: bytes | None, offset: int, mac: bytes
-) -> None:
+def test_wrong_payload_protocol_draws_a_parameter_problem(home_address: bytes | None, offset: int, mac: bytes) -> None:
     """9.2: code 0, pointer at the Payload Proto field of the packet as it came."""
     shell = Shell()
     data = wire.binding_update_data(15, A | H, 105)
@@ -130,9 +128,7 @@ def test_no_parameter_problem_to_the_unspecified_address() -> None:
     assert shell.receive(datagram_with(upper, wire.UNSPECIFIED)) == []
 
 
-@pytest.mark.parametrize(
-    ("mh_type", "octets"), [(0, 2), (1, 10), (2, 10), (3, 18), (4, 18), (6, 10), (7, 18)]
-)
+@pytest.mark.parametrize(("mh_type", "octets"), [(0, 2), (1, 10), (2, 10), (3, 18), (4, 18), (6, 10), (7, 18)])
 def test_known_types_that_are_not_for_a_home_agent_are_ignored(mh_type: int, octets: int) -> None:
     shell = Shell()
     assert shell.receive(datagram_with(wire.mobility_header(mh_type, bytes(octets), HOA, HA))) == []

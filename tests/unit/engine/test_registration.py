@@ -213,13 +213,11 @@ class TestRefusal:
         shell = Shell(home_link(), other)
         self.refused(shell, 132, link=other)
         shell.bind()
-        packet = self.refused_again(shell, other)
-        assert packet.status == 132
+        # Nor can a binding be changed by way of another link, or its sequence number.
+        assert only(shell.update(sequence=300, link=other)).packet.status == 132
+        assert only(shell.update(sequence=301, link=other, lifetime=0)).packet.status == 133
         assert shell.flows == {HOA: (COA1, False)}
-
-    @staticmethod
-    def refused_again(shell: Shell, link: object) -> wire.Packet:
-        return only(shell.update(sequence=16, link=link)).packet  # type: ignore[arg-type]
+        assert only(shell.update(sequence=16)).packet.status == 0
 
     def test_any_of_several_home_prefixes_will_do(self) -> None:
         prefixes = tuple(HomePrefix(Prefix.parse(text)) for text in ("2001:db8:1::/64", "2001:db8:1:1::/64"))
@@ -266,9 +264,7 @@ class TestRefusal:
         shell.update(there)
         self.refused(shell, 174, home_address=there, care_of_address=HOA, link=other)
 
-    @pytest.mark.parametrize(
-        "care_of", ["2001:db8:1::2", "2001:db8:2::2", "2001:db8:1::55", "2001:db8:3::55"]
-    )
+    @pytest.mark.parametrize("care_of", ["2001:db8:1::2", "2001:db8:2::2", "2001:db8:1::55", "2001:db8:3::55"])
     def test_174_for_our_own_addresses_the_home_link_and_virtual_links(self, care_of: str) -> None:
         prefix = (HomePrefix(Prefix.parse("2001:db8:2::/64")),)
         other = home_link(name="other", address=address("2001:db8:2::2"), prefixes=prefix)
@@ -299,6 +295,15 @@ class TestRefusal:
         assert sent.packet.status == 128 and sent.mac == MN_MAC
 
 
+def test_a_link_local_source_is_answered_on_the_link() -> None:
+    """9.5.4: it is unicast; the home address goes along in the routing header."""
+    shell = Shell()
+    sent = shell.update(COA1, 15, source=address("fe80::99"), mac=MN_MAC)
+    ba = only(of_kind(sent + shell.advance(1.0), "BA"))
+    assert (ba.packet.status, ba.packet.destination, ba.packet.routing) == (0, address("fe80::99"), HOA)
+    assert ba.mac == MN_MAC
+
+
 class TestSequenceNumber:
     """9.5.1; cases HA_2_5 to HA_2_8."""
 
@@ -314,9 +319,7 @@ class TestSequenceNumber:
         ("first", "second"),
         [(15, 14), (15, 15), (15, 32783), (32783, 32782), (32783, 32783), (0, 65535)],
     )
-    def test_older_or_equal_is_answered_with_135_and_the_last_number(
-        self, first: int, second: int, flags: int
-    ) -> None:
+    def test_older_or_equal_is_answered_with_135_and_the_last_number(self, first: int, second: int, flags: int) -> None:
         shell = Shell()
         shell.bind(COA1, first)
         sent = only(shell.update(COA2, second, flags=flags))

@@ -25,7 +25,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +67,7 @@ _FILTER_PRIORITY = 1
 _FILTER_HANDLE = 0x6D697036
 
 _SIOCGIFHWADDR = 0x8927  # <linux/sockios.h>
+_LONGEST_NAME = 15  # IFNAMSIZ of <linux/if.h>, less the NUL
 
 
 class UserspaceAdapter:
@@ -79,18 +80,18 @@ class UserspaceAdapter:
         """See `WireFormatAdapter`. XDP native if the device can, else generic; tcx if the kernel can, else clsact."""
         if not endpoints:
             raise AdapterError("attach needs at least one home agent")
-        ifindex = _ifindex(device)
+        directory, ifindex = _directory(device), _ifindex(device)
         if ifindex is None:
             raise AdapterError(f"there is no device {device} in this network namespace")
-        directory = _directory(device)
-        existed = directory.exists()
-        try:
-            _make_directory(directory)
-            self._attach(directory, ifindex, endpoints)
-        except OSError as error:
-            if not existed:
-                self.detach(device)
-            raise AdapterError(f"{device}: {error.strerror or error}") from error
+        with _told(device):
+            existed = directory.exists()
+            try:
+                _make_directory(directory)
+                self._attach(directory, ifindex, endpoints)
+            except OSError:
+                if not existed:
+                    self.detach(device)
+                raise
         return self.status(device)
 
     def _attach(self, directory: Path, ifindex: int, endpoints: Sequence[Endpoint]) -> None:
@@ -112,9 +113,9 @@ class UserspaceAdapter:
     def detach(self, device: str) -> bool:
         """See `WireFormatAdapter`. Also clears up after a device that is gone."""
         directory = _directory(device)
-        if not directory.exists():
-            return False
-        try:
+        with _told(device):
+            if not directory.exists():
+                return False
             for name in (_INGRESS_LINK, _EGRESS_LINK):
                 with libbpf.pinned(directory / name) as link:
                     if link is not None:
@@ -127,33 +128,34 @@ class UserspaceAdapter:
             with contextlib.suppress(OSError):  # other devices are still there
                 directory.parent.rmdir()
                 directory.parent.parent.rmdir()
-        except OSError as error:
-            raise AdapterError(f"{device}: {error.strerror or error}") from error
         return True
 
     def status(self, device: str) -> AdapterStatus:
         """See `WireFormatAdapter`."""
-        ifindex, directory = _ifindex(device), _directory(device)
+        directory, ifindex = _directory(device), _ifindex(device)
         endpoints: tuple[Endpoint, ...] = ()
         counters: dict[str, int] = {}
         problems = []
         ingress = egress = None
         if ifindex is None:
             problems.append("there is no such device in this network namespace")
-        try:
+        with _told(device):
             with libbpf.pinned(directory / "tunnel_sources") as fd:
                 if fd is not None:
-                    endpoints = _endpoints(libbpf.map_items(fd))
+                    sources = dict(libbpf.map_items(fd))
+                    endpoints = _endpoints(sources)
+                    if not _tunnel_sources(endpoints).keys() <= sources.keys():
+                        problems.append("a bridge has addresses that were not there: attach again")
             with libbpf.pinned(directory / "counters") as fd:
                 if fd is not None:
                     counters = {name: libbpf.per_cpu_sum(fd, index) for index, name in enumerate(COUNTERS)}
             if ifindex is not None:
                 ingress, egress = _ingress_mode(directory, ifindex), _egress_mode(directory, ifindex)
                 missing = [way for way, mode in (("ingress", ingress), ("egress", egress)) if mode is None]
-                if missing:
+                if missing and directory.exists():
                     problems.append(f"{' and '.join(missing)} not attached: attach again")
-        except OSError as error:
-            raise AdapterError(f"{device}: {error.strerror or error}") from error
+                elif missing:
+                    problems.append("nothing is attached")
         return AdapterStatus(
             device=device,
             ifindex=ifindex,
@@ -168,7 +170,18 @@ class UserspaceAdapter:
     def devices(self) -> list[str]:
         """See `WireFormatAdapter`."""
         directory = _namespace_directory()
-        return sorted(path.name.replace(":", ".") for path in directory.iterdir()) if directory.exists() else []
+        with _told(str(directory)):
+            return sorted(path.name.replace(":", ".") for path in directory.iterdir()) if directory.exists() else []
+
+
+@contextlib.contextmanager
+def _told(subject: str) -> Iterator[None]:
+    """Errors of the system and of libbpf, as what the caller is promised."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise AdapterError(f"{subject}: {where}{error.strerror}") from error
 
 
 # --- pins ---
@@ -180,6 +193,8 @@ def _namespace_directory() -> Path:
 
 
 def _directory(device: str) -> Path:
+    if "/" in device or not 0 < len(os.fsencode(device)) <= _LONGEST_NAME:
+        raise AdapterError(f"{device!r} is not a device name")
     return _namespace_directory() / device.replace(".", ":")
 
 
@@ -242,11 +257,11 @@ def _tunnel_sources(endpoints: Sequence[Endpoint]) -> dict[bytes, bytes]:
     return entries
 
 
-def _endpoints(tunnel_sources: Iterable[tuple[bytes, bytes]]) -> tuple[Endpoint, ...]:
+def _endpoints(tunnel_sources: Mapping[bytes, bytes]) -> tuple[Endpoint, ...]:
     """What `_tunnel_sources` was made from, in the order of addresses."""
     points = [
         Endpoint(home_agent, key[:MAC_LENGTH])
-        for key, home_agent in tunnel_sources
+        for key, home_agent in tunnel_sources.items()
         if key == _source_key(key[:MAC_LENGTH], home_agent)
     ]
     return tuple(sorted(points, key=lambda point: (point.home_agent, point.bridge_mac)))

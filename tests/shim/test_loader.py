@@ -192,7 +192,10 @@ def test_other_addresses_of_the_bridge_are_sources(wire: Uplink) -> None:
         assert wire.going_out(gre(tunnel_out("2001:db8:1::77"))) == [bytes(tunnel_out())]
         lab.run("ip addr add 2001:db8:1::78/64 dev br-test nodad")
         assert wire.going_out(gre(tunnel_out("2001:db8:1::78"))) == []
-        wire.adapter.attach(DEVICE, [endpoint()])
+        stale = wire.adapter.status(DEVICE)
+        assert not stale.attached
+        assert stale.problems == ("a bridge has addresses that were not there: attach again",)
+        assert wire.adapter.attach(DEVICE, [endpoint()]).attached
         assert wire.going_out(gre(tunnel_out("2001:db8:1::78"))) == [bytes(tunnel_out())]
     finally:
         lab.run("ip link delete br-test")
@@ -300,7 +303,9 @@ def test_device_made_anew_on_an_old_kernel(network: lab.Network, monkeypatch: py
 
 def test_same_name_in_two_namespaces(wire: Uplink, network: lab.Network) -> None:
     network.namespace("other")
-    network.veth(lab.End(DEVICE, "other", switch_port=True), lab.End("wire1", "wire", switch_port=True))
+    network.veth(lab.End("other0", "other", switch_port=True), lab.End("wire1", "wire", switch_port=True))
+    lab.run("ip link set other0 down", "other")
+    lab.run(f"ip link set other0 name {DEVICE} up", "other")
     adapter = wire.adapter
     adapter.attach(DEVICE, [endpoint()])
     with lab.inside("other"):
@@ -343,6 +348,13 @@ def test_trouble_is_told_in_words(wire: Uplink, monkeypatch: pytest.MonkeyPatch,
     before = in_kernel()
     with pytest.raises(AdapterError, match="no device uplink9"):
         wire.adapter.attach("uplink9", [endpoint()])
+    precious = tmp_path / "precious"
+    precious.touch()
+    for name in (str(tmp_path), "../bpf", "", "a-name-too-long0"):
+        for action in (wire.adapter.detach, wire.adapter.status):
+            with pytest.raises(AdapterError, match="not a device name"):
+                action(name)
+    assert precious.exists()
     with pytest.raises(AdapterError, match="at least one home agent"):
         wire.adapter.attach(DEVICE, [])
     with monkeypatch.context() as patch:

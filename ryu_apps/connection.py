@@ -3,7 +3,8 @@
 Ryu parses every message into objects and hands it to handlers by way of queues; that costs more than the protocol
 itself. This class reads large chunks and gives packet-ins, barrier and multipart replies, and errors to the switch's
 own receiver as octets. Everything else, and what the receiver does not want, goes to Ryu's normal dispatch, so that
-other applications keep working. What the receiver wants sent leaves in one write a chunk, through Ryu's send queue.
+other applications keep working. What the receiver wants sent leaves in one write a chunk: at once if Ryu's send queue
+is idle, else through it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
+    GreenSocket,
     controller,
     hub,
     ofp_event,
@@ -26,6 +29,7 @@ from ryu_apps.of_compat import (
 LOG = logging.getLogger(__name__)
 
 CHUNK: Final = 65_536  # octets
+MAX_TURN: Final = 0.005  # seconds
 OF_HEADER: Final = struct.Struct("!BBHI")
 FAST_TYPES: Final = frozenset(
     (ofproto.OFPT_PACKET_IN, ofproto.OFPT_BARRIER_REPLY, ofproto.OFPT_ERROR, ofproto.OFPT_MULTIPART_REPLY)
@@ -47,6 +51,23 @@ class FastDatapath(controller.Datapath):
 
     receiver: Receiver | None = None
 
+    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+        """Write now if nothing waits to be written and the socket takes it; what it does not take is queued."""
+        queue = self.send_q
+        if not close_socket and type(self.socket) is GreenSocket and queue is not None:
+            idle = queue.empty() and queue.getting()  # the send loop waits for work, so it is not amid a message
+            if idle:
+                try:
+                    sent = self.socket.fd.send(buf)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    return False  # the receive loop finds out and closes
+                if sent == len(buf):
+                    return True
+                buf = buf[sent:]
+        return bool(super().send(buf, close_socket))
+
     def _recv_loop(self) -> None:
         try:
             self._receive_chunks()
@@ -55,6 +76,7 @@ class FastDatapath(controller.Datapath):
 
     def _receive_chunks(self) -> None:
         rest = b""
+        turn_ends = time.monotonic() + MAX_TURN
         while self.state != DEAD_DISPATCHER:
             try:
                 chunk = self.socket.recv(CHUNK)
@@ -69,7 +91,9 @@ class FastDatapath(controller.Datapath):
             rest = self._handle(rest + chunk if rest else chunk)
             if self.receiver is not None:
                 self.receiver.chunk_received()
-            hub.sleep(0)  # the send loop and the other switches get their turn
+            if time.monotonic() > turn_ends:  # a switch that always has something to say must not starve the rest
+                hub.sleep(0)
+                turn_ends = time.monotonic() + MAX_TURN
 
     def _handle(self, octets: bytes) -> bytes:
         """Handle the whole messages in `octets` and return what is left."""

@@ -13,6 +13,7 @@ with warnings.catch_warnings():
 
     import eventlet
     import eventlet.wsgi
+    from eventlet.greenio import GreenSocket
 
     if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
         eventlet.wsgi.ALREADY_HANDLED = object()
@@ -30,6 +31,7 @@ __all__ = [
     "DEAD_DISPATCHER",
     "MAIN_DISPATCHER",
     "AppManager",
+    "GreenSocket",
     "RyuApp",
     "cfg",
     "controller",

@@ -41,13 +41,12 @@ from topo.mobile_node_effects import (
 from topo.mobile_node_engine import (
     INITIAL_BINDACK_TIMEOUT_FIRST_REG,
     LIFETIME_UNIT,
-    MOBILITY_HEADER,
     MobileNode,
     Settings,
     prefix_of,
 )
 from topo.mobile_node_kernel import Kernel, KernelError
-from topo.packet_socket import NOTHING, SIGNALLING, FirstPackets, PacketSocket, attach_filter
+from topo.packet_socket import FirstPackets, PacketSocket
 from topo.rtnetlink import AddressState, LinkGone, LinkState, Monitor
 
 MAX_LIFETIME: Final = 0xFFFF * LIFETIME_UNIT
@@ -64,12 +63,9 @@ class Program:
         self._kernel = kernel
         self._engine = MobileNode(settings, int.from_bytes(os.urandom(2), "big"))
         self._monitor = Monitor(device)
-        self._packets = PacketSocket(device, SIGNALLING)
+        self._packets = PacketSocket(device)
         self._routed = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-        # Never read: without a socket of this protocol the kernel answers Mobility Headers with an ICMPv6 error
-        self._claim = socket.socket(socket.AF_INET6, socket.SOCK_RAW, MOBILITY_HEADER)
-        attach_filter(self._claim, NOTHING)
         self._first_packets: FirstPackets | None = None
         self._selector = selectors.DefaultSelector()
 

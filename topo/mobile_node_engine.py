@@ -49,8 +49,10 @@ MAX_NEIGHBOR_ADVERTISEMENT: Final = 3
 # wait up to 0.5 s before the next one (RFC 4861 section 6.2.6), so it comes only when nothing has been heard; seconds
 SOLICITATION_DELAY: Final = 0.1
 REFRESH_AT: Final = 0.75  # of the lifetime granted: "well before the expiration" (section 11.7.1)
-ROUTER_SILENCE: Final = 3  # advertisement intervals without an advertisement: the router is gone (11.5.1) ...
-MIN_ROUTER_SILENCE: Final = 2.0  # ... but not because a busy machine is late; seconds
+# Where another router is heard, the one in use is gone after so many of its intervals without an advertisement
+# (11.5.1), but not because a busy machine is late
+ROUTER_SILENCE: Final = 3
+MIN_ROUTER_SILENCE: Final = 0.5  # seconds
 
 # Section 6.1.8
 STATUS_REJECTED: Final = 128  # and above
@@ -88,8 +90,13 @@ class State(Enum):
 
 
 _ON_HOME_LINK: Final = (State.LOCATING_HOME_AGENT, State.DEREGISTERING, State.HOME)
-_AWAY: Final = (State.REGISTERING, State.REGISTERED, State.REFUSED)
 _EXPECTING: Final = (State.REGISTERING, State.REGISTERED, State.DEREGISTERING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    at: float
+    deadline: float  # when silence will have been too long
 
 
 class MobileNode:
@@ -110,8 +117,7 @@ class MobileNode:
         self._transmissions = 0  # of probes or advertisements
         self._tunnel_in_use: Address | None = None
         self._usable: dict[Address, None] = {}  # addresses of the device, the first to become usable first
-        self._prefixes: dict[Prefix, None] = {}  # heard on this link
-        self._router_timer = math.inf  # when its silence will have been too long
+        self._prefixes: dict[Prefix, _Heard] = {}  # advertised on this link
         self._home_agent_mac: bytes | None = None
         self._home_address_taken = False  # another node has it: never to be registered again (11.7.1)
 
@@ -172,7 +178,7 @@ class MobileNode:
     def next_timer(self) -> float | None:
         """When `tick` wants to be called, if no input comes before."""
         expiry = self.registered_until if self._tunnel_in_use is not None else math.inf
-        timer = min(self._timer, self._router_timer, expiry)
+        timer = min(self._timer, self._router_deadline(), expiry)
         return None if timer == math.inf else timer
 
     def tick(self, now: float) -> list[Effect]:
@@ -181,7 +187,7 @@ class MobileNode:
         if self._tunnel_in_use is not None and now >= self.registered_until:
             self._tunnel_in_use = None
             effects += [Event("binding_expired", now), CloseTunnel()]
-        if now >= self._router_timer:
+        if now >= self._router_deadline():
             self._forget_link()
             self._attach(now)
             return [*effects, Event("router_lost", now), Detach()]
@@ -198,28 +204,34 @@ class MobileNode:
     def _forget_link(self) -> None:
         self._usable.clear()
         self._prefixes.clear()
-        self._outstanding.clear()
-        self._timer = self._router_timer = math.inf
+        self._timer = math.inf
         self._tunnel_in_use = None
         self._home_agent_mac = None
 
     def _router_advertisement(self, message: icmpv6.RouterAdvertisement, now: float) -> list[Effect]:
         """11.5.1 and 11.5.2."""
         effects: list[Effect] = []
-        heard: list[Prefix] = []
+        heard = _Heard(now, math.inf)
+        if message.advertisement_interval is not None:
+            silence = message.advertisement_interval / 1000 * ROUTER_SILENCE
+            heard = _Heard(now, now + max(silence, MIN_ROUTER_SILENCE))
         for option in message.prefixes:
             if option.valid_lifetime and option.on_link and not addresses.is_link_local(option.address):
                 prefix = prefix_of(option.address, option.length)
-                heard.append(prefix)
                 if prefix not in self._prefixes:
-                    self._prefixes[prefix] = None
                     effects.append(Event("router_advertisement", now, {"prefix": str(prefix)}))
-        effects += self._settle(now)
-        current = self.care_of_address if self.state in _AWAY else None
-        if message.advertisement_interval and current and any(prefix.contains(current) for prefix in heard):
-            silence = message.advertisement_interval / 1000 * ROUTER_SILENCE
-            self._router_timer = now + max(silence, MIN_ROUTER_SILENCE)
-        return effects
+                self._prefixes[prefix] = heard
+        return effects + self._settle(now)
+
+    def _router_deadline(self) -> float:
+        """When the router in use is gone, if it stays silent while another one is heard."""
+        in_use = self.settings.home_address if self.state in _ON_HOME_LINK else self.care_of_address
+        if in_use is None or self.state in (State.DETACHED, State.ATTACHED):
+            return math.inf
+        heard = next((heard for prefix, heard in self._prefixes.items() if prefix.contains(in_use)), None)
+        if heard is None or all(other.at <= heard.at for other in self._prefixes.values()):
+            return math.inf
+        return heard.deadline
 
     def _settle(self, now: float) -> list[Effect]:
         """Act on what is known of the link: come home, or register a care-of address."""
@@ -380,12 +392,11 @@ class MobileNode:
     # --- coming home (11.5.5) ---
 
     def _come_home(self, now: float) -> list[Effect]:
-        self._timer = self._router_timer = math.inf
+        self._timer = math.inf
         if now >= self._defended_until:  # no binding: an address like any other, with DAD
             self.state = State.HOME
             return [Event("home_link", now), GoHome(self._home_addresses(), True), Event("at_home", now)]
         self.state = State.LOCATING_HOME_AGENT
-        self._outstanding.clear()
         self._transmissions = 0
         return [Event("home_link", now), *self._locate_home_agent(now)]
 

@@ -14,18 +14,17 @@ from typing import Final, Protocol
 
 from mip6core import addresses
 from mip6core.addresses import Address
-from topo.mobile_node_engine import Settings
+from topo.mobile_node_engine import MOBILITY_HEADER, Settings
 
 # Numbers of routing tables and of rules; the kernel's own are 0 (local), 32766 and 32767
 HOME_TABLE: Final = 2700  # for packets from the home address
 DECAPSULATION_TABLE: Final = 2741
 LOCAL_TABLE: Final = 255
-RULE_ROUTING_HEADER: Final = 9
 RULE_DECAPSULATION: Final = 10
 RULE_HOME: Final = 20
 RULE_LOCAL: Final = 100
 IPV6: Final = 41
-ROUTING: Final = 43
+NO_SIGNALLING: Final = f"pref 9 ipproto {MOBILITY_HEADER} blackhole"  # also behind a Type 2 Routing header
 TUNNEL_DEVICE: Final = "mip6"
 
 
@@ -128,9 +127,16 @@ class Kernel:
                 setting.write_text(f"{value}\n")
             else:
                 self.optimistic = False  # a kernel without it
-        # Before the local table, so that rules for packets to the care-of address can come first
-        self._ip([f"rule add pref {RULE_LOCAL} lookup local", "rule del pref 0 lookup local"])
-        self._ip([f"route add unreachable default table {HOME_TABLE} metric 4096"])
+        self._ip(
+            [
+                # The local table comes later, so that rules about packets to this node can come first
+                f"rule add pref {RULE_LOCAL} lookup local",
+                "rule del pref 0 lookup local",
+                # The program reads signalling before routing; a kernel without Mobile IPv6 would answer it with errors
+                f"rule add {NO_SIGNALLING}",
+                f"route add unreachable default table {HOME_TABLE} metric 4096",
+            ]
+        )
         self.detach()
 
     @property
@@ -152,8 +158,6 @@ class Kernel:
         """Accept what the home agent tunnels to a care-of address."""
         commands = self._close() if self._open is not None else []
         self._open = addresses.text(care_of_address)
-        # The program reads Type 2 Routing headers itself; a kernel without Mobile IPv6 would answer with an error
-        commands.append(f"rule add {self._no_routing_header(self._open)}")
         self._ip(commands + self._tunnel.open(self._open))
 
     def use_tunnel(self) -> None:
@@ -190,7 +194,7 @@ class Kernel:
         commands = self._close() if self._open is not None else []
         if self._silent:
             commands += [f"rule del {self._home_rule()}", f"address del {self._home_address}/128 dev lo"]
-        commands.append(f"route del unreachable default table {HOME_TABLE} metric 4096")
+        commands += [f"route del unreachable default table {HOME_TABLE} metric 4096", f"rule del {NO_SIGNALLING}"]
         self._ip([*commands, "rule add pref 0 lookup local", f"rule del pref {RULE_LOCAL} lookup local"])
 
     def _silence(self) -> list[str]:
@@ -201,7 +205,7 @@ class Kernel:
 
     def _close(self) -> list[str]:
         assert self._open is not None
-        commands = [f"rule del {self._no_routing_header(self._open)}", *self._tunnel.close(self._open)]
+        commands = self._tunnel.close(self._open)
         if self._used:
             # Not there any more if the device has lost its routes: `flush` does not mind
             commands.insert(0, f"route flush default table {HOME_TABLE} metric 1")
@@ -210,10 +214,6 @@ class Kernel:
 
     def _home_rule(self) -> str:
         return f"pref {RULE_HOME} from {self._home_address} lookup {HOME_TABLE}"
-
-    @staticmethod
-    def _no_routing_header(care_of_address: str) -> str:
-        return f"pref {RULE_ROUTING_HEADER} to {care_of_address} ipproto {ROUTING} blackhole"
 
     def _find_tunnel(self) -> TunnelEnd:
         probe = ["ip", "link", "add", TUNNEL_DEVICE, "type", "ip6tnl", "remote", self._home_agent]

@@ -10,12 +10,13 @@ from typing import Final, TypeAlias
 
 from mip6core.addresses import Address
 from topo.mobile_node_engine import ICMPV6, MOBILITY_HEADER
-from topo.mobile_node_kernel import IPV6, ROUTING
+from topo.mobile_node_kernel import IPV6
 
 ETHERNET_HEADER: Final = 14  # octets
 ETH_P_IPV6: Final = 0x86DD
 _ETH_P_ALL: Final = 0x0003  # also what the device sends
 _SO_ATTACH_FILTER: Final = 26
+_ROUTING: Final = 43
 _DESTINATION_OPTIONS: Final = 60
 _ROUTER_SOLICITATION: Final = 133  # ICMPv6 types of Neighbor Discovery begin here ...
 _ROUTER_ADVERTISEMENT: Final = 134
@@ -29,10 +30,10 @@ _IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 
 # Mobility Headers, what they may hide behind, advertisements. Data packets must not wake the program.
-SIGNALLING: Final[Sequence[Instruction]] = (
+_SIGNALLING: Final[Sequence[Instruction]] = (
     (_LOAD_BYTE, 0, 0, ETHERNET_HEADER + 6),  # Next Header
     (_IF_EQUAL, 7, 0, MOBILITY_HEADER),
-    (_IF_EQUAL, 6, 0, ROUTING),
+    (_IF_EQUAL, 6, 0, _ROUTING),
     (_IF_EQUAL, 5, 0, _DESTINATION_OPTIONS),
     (_IF_EQUAL, 0, 3, ICMPV6),
     (_LOAD_BYTE, 0, 0, ETHERNET_HEADER + 40),  # ICMPv6 type
@@ -41,7 +42,6 @@ SIGNALLING: Final[Sequence[Instruction]] = (
     (_RETURN, 0, 0, 0),
     (_RETURN, 0, 0, 0xFFFF),
 )
-NOTHING: Final[Sequence[Instruction]] = ((_RETURN, 0, 0, 0),)
 
 
 class _Instruction(ctypes.Structure):
@@ -52,7 +52,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(_Instruction)))
 
 
-def attach_filter(target: socket.socket, instructions: Sequence[Instruction]) -> None:
+def _attach_filter(target: socket.socket, instructions: Sequence[Instruction]) -> None:
     """Let the kernel drop what the classic BPF program does not accept."""
     array = (_Instruction * len(instructions))(*(_Instruction(*instruction) for instruction in instructions))
     program = _Program(len(instructions), array)
@@ -60,11 +60,11 @@ def attach_filter(target: socket.socket, instructions: Sequence[Instruction]) ->
 
 
 class PacketSocket:
-    """IPv6 frames that a device receives and a filter accepts; and frames to send."""
+    """Signalling and advertisements that a device receives; and frames to send."""
 
-    def __init__(self, device: str, instructions: Sequence[Instruction]) -> None:
+    def __init__(self, device: str) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-        attach_filter(self._socket, instructions)  # before binding starts the flow
+        _attach_filter(self._socket, _SIGNALLING)  # before binding starts the flow
         self._socket.bind((device, ETH_P_IPV6))
 
     def fileno(self) -> int:
@@ -129,7 +129,7 @@ class FirstPackets:
             ends = self._tunnel if direction == "out" else self._tunnel[::-1]
             return packet[40:] if protocol == IPV6 and packet[8:40] == b"".join(ends) else None
         discovery = protocol == ICMPV6 and _ROUTER_SOLICITATION <= packet[40] <= _REDIRECT
-        return None if discovery or protocol in (MOBILITY_HEADER, ROUTING, _DESTINATION_OPTIONS) else packet
+        return None if discovery or protocol in (MOBILITY_HEADER, _ROUTING, _DESTINATION_OPTIONS) else packet
 
 
 def _received(source: socket.socket) -> Iterator[tuple[bytes, int]]:

@@ -28,6 +28,7 @@ _RTM_GETADDR: Final = 22
 _NLM_F_REQUEST: Final = 0x1
 _NLM_F_DUMP: Final = 0x300
 _IFF_RUNNING: Final = 0x40  # up, and with a carrier
+_IFLA_CARRIER_DOWN_COUNT: Final = 48
 _IFA_ADDRESS: Final = 1
 _IFA_FLAGS: Final = 8
 _IFA_F_OPTIMISTIC: Final = 0x04
@@ -64,6 +65,7 @@ class Monitor:
         self._index = socket.if_nametoindex(device)
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_IPV6_IFADDR))
+        self._losses: int | None = None  # of the carrier so far
 
     def fileno(self) -> int:
         """The socket: readable when there is something to read."""
@@ -106,7 +108,7 @@ class Monitor:
                 if index == self._index and family == socket.AF_UNSPEC:
                     if kind == _RTM_DELLINK:
                         raise LinkGone
-                    yield LinkState(bool(flags & _IFF_RUNNING))
+                    yield from self._link(bool(flags & _IFF_RUNNING), dict(_attributes(body[_LINK.size :])))
             elif kind in (_RTM_NEWADDR, _RTM_DELADDR):
                 *_, flags, _, index = _ADDRESS.unpack_from(body)
                 attributes = dict(_attributes(body[_ADDRESS.size :]))
@@ -114,6 +116,14 @@ class Monitor:
                     if _IFA_FLAGS in attributes:
                         flags = int.from_bytes(attributes[_IFA_FLAGS], sys.byteorder)
                     yield _address(attributes[_IFA_ADDRESS], kind == _RTM_NEWADDR, flags)
+
+    def _link(self, up: bool, attributes: dict[int, bytes]) -> Iterator[LinkState]:
+        """The kernel makes one announcement of a short loss and the return: only its counter tells."""
+        losses = int.from_bytes(attributes.get(_IFLA_CARRIER_DOWN_COUNT, b""), sys.byteorder)
+        if up and self._losses is not None and losses != self._losses:
+            yield LinkState(False)
+        self._losses = losses
+        yield LinkState(up)
 
 
 def _address(address: Address, present: bool, flags: int) -> AddressState:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import socket
 import sys
 import time
@@ -190,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run.figures["duration"] = round(time.monotonic() - started, 1)
         if options.json is not None:
             options.json.write_text(json.dumps(run.figures, indent=1) + "\n")
+        if options.pcap is not None:
+            shutil.copy(testbed.wire_pcap, options.pcap)
         if options.cli:
             print(PROMPT_HELP)
             Prompt(testbed.net)
@@ -213,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lifetime", type=int, default=60, metavar="SECONDS", help="of registrations (default: 60)")
     add("--two-bridges", action="store_true", help="the uplink on a bridge of its own")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
+    add("--pcap", type=Path, metavar="FILE", help="write what the router saw of tunnel and signalling there")
     add("--cli", action="store_true", help="Mininet's prompt at the end; everything keeps running until it is left")
     return parser
 

@@ -131,9 +131,9 @@ class Testbed:
         self._pcap = self.directory / "switch.pcap"
         words = f"tcpdump -i any -y LINUX_SLL2 -s {capture.SNAPSHOT_LENGTH} -U --immediate-mode -Z root -w {self._pcap}"
         self._tcpdump([*words.split(), capture.EXPRESSION], None)
-        self._wire = self.directory / "wire.pcap"
-        words = f"tcpdump -i r-home -s 60 -U --immediate-mode -Z root -w {self._wire}"
-        self._tcpdump([*words.split(), "ip6 proto 41 or ip6 proto 47"], "r")
+        self.wire_pcap = self.directory / "wire.pcap"
+        words = f"tcpdump -i r-home -s {capture.SNAPSHOT_LENGTH} -U --immediate-mode -Z root -w {self.wire_pcap}"
+        self._tcpdump([*words.split(), f"{capture.EXPRESSION} or ip6 proto 47"], "r")
         self.mobile_node = self._module(
             "mobile_node",
             *("--interface", campus.MOBILE_DEVICE, "--home-address", f"{campus.HOME_ADDRESS}/64"),
@@ -226,7 +226,7 @@ class Testbed:
             "gre": "ip6 proto 47",
         }
         return {
-            name: len(lab.run(["tcpdump", "-n", "-r", str(self._wire), expression]).stdout.splitlines())
+            name: len(lab.run(["tcpdump", "-n", "-r", str(self.wire_pcap), expression]).stdout.splitlines())
             for name, expression in expressions.items()
         }
 

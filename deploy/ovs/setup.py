@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.config import IPV6_HEADER, Config, HomeLinkConfig
-from deploy.ovs import marks
+from deploy.ovs import guard, marks
 from deploy.ovs.adapters import DATAPATH_TYPE, adapter_commands, bridge_mac
 from deploy.ovs.check import check
 from deploy.ovs.commands import Command, vsctl
@@ -78,6 +78,8 @@ class _LinkPlan:
             self._patch_pair()
         for uplink in self.link.uplinks:
             self._uplink(uplink)
+        if self.link.uplink_bridge:
+            self._guard()
         self._bridge_device()
         self._marked = self._needs_mark()
         if self._marked:
@@ -145,6 +147,16 @@ class _LinkPlan:
             if existing is None:
                 settings = ["type=patch", f"options:peer={marks.quoted(peer)}"]
                 self._new_port(bridge, port, settings, f"{bridge} is not joined to {_other(bridges, bridge)}")
+
+    def _guard(self) -> None:
+        present = self.state.guards.get(guard.cookie(self.link), set())
+        wanted = guard.flows(self.link)
+        if present - set(wanted):
+            self._add(guard.delete_command(self.link), "the uplinks or the home agent's address were others")
+            present = set()
+        for flow in wanted:
+            if flow not in present:
+                self._add(guard.add_command(self.link, flow), "GRE from anything but an uplink could be forged")
 
     def _uplink(self, name: str) -> None:
         bridge = self.state.bridges[self.link.uplink_bridge or self.link.bridge]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.ovs import guard
 from deploy.ovs.commands import OVSDB_TIMEOUT, ProvisionError, run
 from mip6core import addresses
 from mip6core.addresses import Address
@@ -94,6 +96,7 @@ class State:
     new_device: Device = field(default_factory=lambda: Device("default", 1500, up=False))  # what new ones start from
     default_routes: list[tuple[str, str]] = field(default_factory=list)  # the kernel's (gateway or "", device)
     marked_routes: dict[int, tuple[str, str]] = field(default_factory=dict)  # OVS's: mark -> (gateway, device)
+    guards: dict[int, set[str]] = field(default_factory=dict)  # flows of `guard` by cookie, of all bridges
 
     def bridge_of(self, port: str) -> Bridge | None:
         """The bridge that has a port of this name."""
@@ -113,6 +116,9 @@ def inspect() -> State:
     routes = _ip("-6", "route", "show", "default")
     state.default_routes = [(route.get("gateway", ""), route.get("dev", "")) for route in routes]
     state.marked_routes = _marked_routes(run(["ovs-appctl", "ovs/route/show"]))
+    for name in state.bridges:
+        with contextlib.suppress(ProvisionError):  # ovs-vswitchd has not made it, so it has no flows
+            state.guards |= guard.parse_dump(run(guard.dump_command(name)))
     return state
 
 

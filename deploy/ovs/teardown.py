@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.config import Config, HomeLinkConfig
-from deploy.ovs import marks
+from deploy.ovs import guard, marks
 from deploy.ovs.adapters import DATAPATH_TYPE
 from deploy.ovs.commands import Command, ProvisionError, vsctl
 from deploy.ovs.setup import route_mark
@@ -62,6 +62,10 @@ class _LinkTeardown:
         mark = route_mark(self.link)
         if self.state.marked_routes.get(mark, ("", ""))[1] == self.link.bridge:
             self._add(("ovs-appctl", "ovs/route/del", "::/0", f"pkt_mark={mark}"), "the tunnel's default route")
+        joined = self.state.bridges.get(self.link.uplink_bridge or "")
+        stays = joined is not None and marks.MADE_FOR not in joined.external_ids
+        if stays and guard.cookie(self.link) in self.state.guards:
+            self._add(guard.delete_command(self.link), "what keeps strangers' GRE from the tunnel port")
         bridge = self.state.bridges.get(self.link.bridge)
         if bridge is None or marks.MADE_FOR in bridge.external_ids:
             return

@@ -113,3 +113,18 @@ class Prefix:
 
     def __str__(self) -> str:
         return f"{text(self.network)}/{self.length}"
+
+
+def home_agents_anycast(prefix: Prefix) -> Address | None:
+    """The Mobile IPv6 Home-Agents anycast address of a subnet (RFC 2526); None if the prefix leaves no room for it.
+
+    All bits behind the prefix are one but the last, since the anycast identifier is 126, and but for the
+    universal/local bit where the interface identifier has the form of EUI-64.
+    """
+    host_bits = 128 - prefix.length
+    if host_bits < 8:
+        return None
+    interface_id = (1 << host_bits) - 2
+    if host_bits == 64:
+        interface_id &= ~(1 << 57)
+    return (int.from_bytes(prefix.network, "big") | interface_id).to_bytes(16, "big")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from mip6core.access import AccessList
 from mip6core.addresses import Address, link_local
 from mip6core.bcache import BindingCache, BindingCacheEntry
 from mip6core.codec.mh import BU_LINK_LOCAL
@@ -24,7 +25,7 @@ _PREFIX_DISCOVERY_NECESSARY: Final = Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY
 class Admission:
     """The tests that depend on what the home agent serves and already holds. They change nothing."""
 
-    __slots__ = ("_bindings", "_dad", "_limits", "_own_addresses", "_virtual_links")
+    __slots__ = ("_access", "_bindings", "_dad", "_limits", "_own_addresses", "_virtual_links")
 
     def __init__(
         self,
@@ -32,11 +33,14 @@ class Admission:
         limits: Limits,
         bindings: BindingCache,
         dad: DuplicateAddressDetection,
+        access: AccessList | None,
     ) -> None:
+        """Without `access`, every home address of the home prefixes may register from everywhere."""
         links = tuple(links)
         self._limits = limits
         self._bindings = bindings
         self._dad = dad
+        self._access = access
         self._own_addresses = frozenset(link.address for link in links)
         self._virtual_links = tuple(link for link in links if link.virtual)
 
@@ -54,6 +58,10 @@ class Admission:
         valid_units = home_prefix.remaining_units(home_prefix.valid_lifetime, now)
         if valid_units == 0:
             return Status.NOT_HOME_SUBNET
+        if self._access is not None:
+            status = self._apply_rule(request, self._access)
+            if status:
+                return status
         if entry.state in _NEW:
             status = self._first_registration(request, entry, home_prefix)
             if status:
@@ -88,6 +96,18 @@ class Admission:
             if not self._bindings.link_local_holders(link, address):
                 addresses.append(address)
         return addresses
+
+    def may_register(self, home_address: Address, care_of_address: Address) -> bool:
+        """Whether the operator's rules allow a binding."""
+        return self._access is None or not self._access.find(home_address, care_of_address).status
+
+    @staticmethod
+    def _apply_rule(request: Registration, access: AccessList) -> int:
+        """A status of 128 or more if the rules refuse the registration, else 0 and the lifetime within the rule's."""
+        rule = access.find(request.home_address, request.care_of_address)
+        if rule.max_lifetime is not None:
+            request.lifetime_units = min(request.lifetime_units, rule.max_lifetime // LIFETIME_UNIT)
+        return rule.status
 
     def _first_registration(self, request: Registration, entry: BindingCacheEntry, home_prefix: HomePrefix) -> int:
         """A status of 128 or more if the home address cannot be served, else 0."""

@@ -28,6 +28,10 @@ INITIAL_BINDACK_TIMEOUT_FIRST_REG: Final = 1.5  # InitialBindackTimeoutFirstReg
 LIFETIME_UNIT: Final = 4  # one unit of a Lifetime or Refresh Interval field, sections 6.1.7, 6.1.8 and 6.2.4
 
 # RFC 4861 section 10 and RFC 4862 section 5.1, as far as the home agent needs them
+MAX_INITIAL_RTR_ADVERT_INTERVAL: Final = 16
+MAX_INITIAL_RTR_ADVERTISEMENTS: Final = 3  # transmissions
+MAX_RA_DELAY_TIME: Final = 0.5
+MAX_ANYCAST_DELAY_TIME: Final = 1
 MAX_NEIGHBOR_ADVERTISEMENT: Final = 3  # transmissions
 RETRANS_TIMER: Final = 1
 DUP_ADDR_DETECT_TRANSMITS: Final = 1

@@ -13,19 +13,23 @@ from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Final
 
-from mip6core import neighbor_discovery, registration, replies
+from mip6core import discovery, neighbor_discovery, registration, replies
+from mip6core.access import AccessList
 from mip6core.actions import Actions
 from mip6core.addresses import UNSPECIFIED, Address, is_multicast
+from mip6core.authentication import Authenticator, MobilitySecurityAssociation
 from mip6core.codec import icmpv6, mh
 from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation, ParameterProblem
 from mip6core.codec.ipv6 import Datagram
 from mip6core.codec.mh import BindingUpdate, UnknownMessage
 from mip6core.constants import AH, ESP, ICMPV6, LIFETIME_UNIT, MOBILITY_HEADER
+from mip6core.discovery import Discovery
 from mip6core.errors import ParseError
 from mip6core.events import Event
 from mip6core.fsm import Input
 from mip6core.home_link import HomeLink, HomePrefix, Limits
 from mip6core.home_registrations import HomeRegistrations
+from mip6core.prefix_options import prefix_options
 from mip6core.rate_limit import RateLimiter
 from mip6core.status import BindingErrorStatus
 
@@ -44,8 +48,16 @@ class HomeAgent:
         limits: Limits,
         rng: Callable[[int], bytes],
         notify: Callable[[Event], None] | None = None,
+        *,
+        access: AccessList | None = None,
+        associations: Iterable[MobilitySecurityAssociation] = (),
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
-        """`rng(n)` gives n random octets. Raises ValueError if two links share a name or prefixes overlap."""
+        """`rng(n)` gives n random octets. Raises ValueError if two links share a name or prefixes overlap.
+
+        `access` None: all home addresses of the home prefixes may register. `associations` are for the
+        authentication option, and `wall_clock` gives seconds since 1970 to compare their timestamps with.
+        """
         self.links = tuple(links)
         for one, other in combinations(self.links, 2):
             if one.name == other.name:
@@ -53,7 +65,11 @@ class HomeAgent:
             _check_apart(one.prefixes, other)
         self.rng = rng
         self.statistics: dict[str, int] = defaultdict(int)
-        self._registrations = HomeRegistrations(self.links, limits, self.statistics, notify)
+        self.discovery = Discovery(self.links, _limiter(limits), rng, self.statistics)
+        self._registrations = HomeRegistrations(
+            self.links, limits, self.statistics, notify, self.discovery.mobile_prefixes, access
+        )
+        self._authenticator = Authenticator(associations, wall_clock)
         self.bindings = self._registrations.bindings
         self._timers = self._registrations.timers
         self._binding_errors = _limiter(limits)
@@ -73,6 +89,10 @@ class HomeAgent:
             self._unrecognized_option(link, datagram, link_layer_source, now, actions)
         elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in _NEIGHBOR_DISCOVERY:
             self._neighbor_discovery(link, datagram, link_layer_source, now, actions)
+        elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in discovery.ROUTER_DISCOVERY:
+            self.discovery.router_discovery(link, datagram, link_layer_source, now)
+        elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in discovery.HOME_DISCOVERY:
+            self._home_discovery(link, datagram, link_layer_source, now, actions)
         elif datagram.destination != link.address:
             self._drop("not_for_home_agent")
         elif datagram.type2_home_address is not None:
@@ -89,11 +109,29 @@ class HomeAgent:
         """What has become due."""
         actions: Actions = []
         self._registrations.tick(now, actions)
+        self.discovery.tick(now, actions)
         return actions
 
     def next_timer(self) -> float | None:
         """When `tick` has to be called next, if nothing comes in before; None: never."""
-        return self._timers.next()
+        registrations, discoveries = self._timers.next(), self.discovery.timers.next()
+        if registrations is None or discoveries is None:
+            return discoveries if registrations is None else registrations
+        return min(registrations, discoveries)
+
+    def link_up(self, link: HomeLink, now: float) -> None:
+        """The switch of `link` has its flows, and `link.link_layer_address` is set: advertising may begin."""
+        self.discovery.link_up(link, now)
+
+    def link_down(self, link: HomeLink) -> None:
+        """The switch of `link` is gone."""
+        self.discovery.link_down(link)
+
+    def close(self, now: float) -> Actions:
+        """What is said before the home agent ends. Bindings stay as they are."""
+        actions: Actions = []
+        self.discovery.close(now, actions)
+        return actions
 
     def clear(self, home_address: Address, now: float) -> Actions:
         """Forget a registration; the mobile node may register again at once, with any sequence number."""
@@ -124,6 +162,7 @@ class HomeAgent:
             link, home_address, care_of_address, sequence, flags, units, care_of_address, None
         )
         request.expires_at = now + remaining
+        request.authentication = self._authenticator.reply(home_address)
         return self._registrations.adopt(request, now, [])
 
     def watched(self, link: HomeLink) -> list[Address]:
@@ -136,7 +175,10 @@ class HomeAgent:
             if other is not link:
                 _check_apart(prefixes, other)
         actions = self.tick(now)
+        before = prefix_options(link, now)
         self._registrations.set_prefixes(link, prefixes, now, actions)
+        if prefix_options(link, now) != before:
+            self.discovery.prefixes_changed(link, now)
         return actions
 
     def unknown_binding(
@@ -170,16 +212,33 @@ class HomeAgent:
             self.statistics["bu_received"] += 1
             try:
                 request = registration.read(link, datagram, message, link_layer_source)
+                status = self._authenticator.check(request, message, datagram.upper)
             except registration.Discarded as discarded:
                 self._drop(discarded.reason)
                 return
-            self._registrations.receive(request, now, actions)
+            if status:
+                self._registrations.refuse(request, status, now, actions)
+            else:
+                self._registrations.receive(request, now, actions)
         elif type(message) is UnknownMessage:
             self._drop("unrecognized_mh_type")
             status = BindingErrorStatus.UNRECOGNIZED_MH_TYPE
             self._binding_error(link, status, datagram.source, datagram.home_address, link_layer_source, now, actions)
         else:
             self.statistics["ignored_mobility_header"] += 1  # known, and not for a home agent
+
+    def _home_discovery(
+        self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
+    ) -> None:
+        """Requests about home agents and prefixes, after the check of section 9.3.1."""
+        home_address = datagram.home_address
+        binding = None if home_address is None else self.bindings.get_bound(home_address)
+        if datagram.type2_home_address is not None:
+            self._drop("routing_header")
+        elif home_address is not None and (binding is None or binding.care_of_address != datagram.source):
+            self._home_address_option(link, datagram, home_address, link_layer_source, now, actions)
+        else:
+            self.discovery.home_discovery(link, datagram, binding, link_layer_source, now, actions)
 
     def _home_address_option(
         self,
@@ -216,6 +275,9 @@ class HomeAgent:
             return
         assert isinstance(message, NeighborSolicitation | NeighborAdvertisement)
         solicitation = message if isinstance(message, NeighborSolicitation) else None
+        if solicitation is not None and link.is_home_agents_anycast(message.target):
+            self.discovery.anycast_solicitation(link, solicitation, datagram, link_layer_source, now, actions)
+            return
         if self._registrations.defends(link, message.target):
             if solicitation is not None:
                 self.statistics["nd_answered"] += 1

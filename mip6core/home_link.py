@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from mip6core.addresses import Address, Prefix, link_local
-from mip6core.constants import LIFETIME_UNIT
+from mip6core.addresses import Address, Prefix, home_agents_anycast, link_local
+from mip6core.constants import (
+    LIFETIME_UNIT,
+    MAX_MOB_PFX_ADV_INTERVAL,
+    MIN_DELAY_BETWEEN_RAS,
+    MIN_MOB_PFX_ADV_INTERVAL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,32 @@ class HomePrefix:
         return remaining if remaining == math.inf else max(0, int(remaining) // LIFETIME_UNIT)
 
 
+@dataclass(frozen=True, slots=True)
+class RouterAdvertisementSettings:
+    """The router variables of RFC 4861 section 6.2.1 with the additions of RFC 6275 sections 7.4, 7.5 and 13."""
+
+    enabled: bool = False  # AdvSendAdvertisements; False also where radvd advertises the home agent
+    max_interval: float = 600  # MaxRtrAdvInterval, seconds
+    min_interval: float = 198  # MinRtrAdvInterval, seconds
+    min_delay: float = MIN_DELAY_BETWEEN_RAS  # MinDelayBetweenRAs, seconds
+    preference: int = 0  # Home Agent Preference; it also orders the home agent's own address in DHAAD replies
+    lifetime: int = 1800  # Home Agent Lifetime, seconds; 0 must not be sent
+    router_lifetime: int = 0  # AdvDefaultLifetime, seconds; 0: the default router is another node
+    managed: bool = False  # AdvManagedFlag
+    other: bool = False  # AdvOtherConfigFlag
+
+
+@dataclass(frozen=True, slots=True)
+class MobilePrefixSettings:
+    """Prefix discovery of mobile nodes that are away (10.6); section 8.4: it must be possible to turn it off."""
+
+    enabled: bool = True
+    unsolicited: bool = True  # advertise changes without being asked
+    max_interval: int = MAX_MOB_PFX_ADV_INTERVAL  # seconds
+    min_interval: int = MIN_MOB_PFX_ADV_INTERVAL  # seconds
+    dhcpv6: bool = False  # DHCPv6 reaches mobile nodes through the home agent: otherwise M and O are zero (6.8)
+
+
 @dataclass(slots=True, eq=False)
 class HomeLink:
     """A link with home prefixes; a `virtual` one is prefixes only, so that every mobile node is away."""
@@ -40,6 +71,8 @@ class HomeLink:
     max_lifetime: int = 86_400  # seconds, the longest binding that is granted
     refresh_interval: int | None = None  # seconds to suggest in Binding Refresh Advice (6.2.4); None: no advice
     reserved: frozenset[Address] = field(default_factory=frozenset)  # never home addresses, such as the router's
+    router_advertisement: RouterAdvertisementSettings = RouterAdvertisementSettings()
+    mobile_prefix: MobilePrefixSettings = MobilePrefixSettings()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a maximum below one unit: 0 in an acknowledgement would mean deletion."""
@@ -52,6 +85,11 @@ class HomeLink:
             if home_prefix.prefix.contains(address):
                 return home_prefix
         return None
+
+    def is_home_agents_anycast(self, address: Address) -> bool:
+        """Whether `address` is the Mobile IPv6 Home-Agents anycast address of one of the prefixes (10.5)."""
+        home_prefix = self.find_prefix(address)
+        return home_prefix is not None and home_agents_anycast(home_prefix.prefix) == address
 
     def is_own(self, address: Address) -> bool:
         """Whether `address` is one the home agent itself uses on this link."""

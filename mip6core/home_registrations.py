@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from mip6core.access import AccessList
 from mip6core.actions import Actions, InstallBinding, Installed, RefreshBinding, ReleaseBinding
 from mip6core.addresses import Address, link_local
 from mip6core.admission import Admission
@@ -15,6 +16,7 @@ from mip6core.dad import DuplicateAddressDetection, Probe
 from mip6core.events import BindingEvent, BindingEventKind, Event
 from mip6core.fsm import HOME_BINDING, Effect, Input, State
 from mip6core.home_link import HomeLink, HomePrefix, Limits
+from mip6core.mobile_prefix import MobilePrefixes
 from mip6core.neighbor_discovery import Announcement, Announcer
 from mip6core.registration import Registration
 from mip6core.replies import binding_acknowledgement
@@ -41,14 +43,17 @@ class HomeRegistrations:
         limits: Limits,
         statistics: dict[str, int],
         notify: Callable[[Event], None] | None,
+        mobile_prefixes: MobilePrefixes,
+        access: AccessList | None = None,
     ) -> None:
         self.timers = TimerQueue()
         self.bindings = BindingCache(self.timers)
         self.dad = DuplicateAddressDetection(self.timers)
         self._announcer = Announcer(self.timers)
-        self._admission = Admission(links, limits, self.bindings, self.dad)
+        self._admission = Admission(links, limits, self.bindings, self.dad, access)
         self._statistics = statistics
         self._notify = notify
+        self._mobile_prefixes = mobile_prefixes
         self._effects: dict[Effect, Callable[[Entry, Registration, float, Actions], None]] = {
             Effect.PROBE: self._probe,
             Effect.BIND: self._bind,
@@ -71,7 +76,7 @@ class HomeRegistrations:
         entry = self.bindings.get(request.home_address)
         if entry is None or entry.link is not request.link:
             entry = BindingCacheEntry(request)
-        elif not is_newer(request.sequence, entry.sequence):
+        elif not is_newer(request.sequence, entry.sequence) and not request.fresh:
             self._out_of_window(request, entry, now, actions)
             return
         if not request.flags & BU_HOME_REGISTRATION:
@@ -94,6 +99,13 @@ class HomeRegistrations:
             if probe is None or not probe.passed:
                 what = Input.REGISTER_DAD
         self._run(entry, what, now, actions, request)
+
+    def refuse(self, request: Registration, status: int, now: float, actions: Actions) -> None:
+        """A Binding Update that the mobile node's authentication does not vouch for: nothing changes."""
+        entry = self.bindings.get(request.home_address)
+        if status == Status.MIPV6_ID_MISMATCH and entry is not None and self._repeats_what_waits(request, entry):
+            return
+        self._reject(request, status, now, actions)
 
     def defends(self, link: HomeLink, address: Address) -> bool:
         """Whether the home agent answers for `address` in Neighbor Discovery (10.4.1)."""
@@ -133,6 +145,8 @@ class HomeRegistrations:
         if self.bindings.get(request.home_address) is not None:
             return False
         if request.link.find_prefix(request.home_address) is None or request.expires_at <= now:
+            return False
+        if not self._admission.may_register(request.home_address, request.care_of_address):
             return False
         self._run(BindingCacheEntry(request), Input.ADOPT, now, actions, request)
         return True
@@ -206,6 +220,7 @@ class HomeRegistrations:
         if request.flags & BU_LINK_LOCAL:
             claims += self._hold_link_local(entry)
         self._take_over(entry, request, now)
+        self._mobile_prefixes.bound(entry, now)
         actions.append(InstallBinding(link, entry, None))
         self._acknowledge(request, request.status, actions, after_flows=True)
         if not link.virtual:
@@ -227,6 +242,7 @@ class HomeRegistrations:
                 heir = self._drop_link_local(entry)
                 entry.link_local = False
         self._take_over(entry, request, now)
+        self._mobile_prefixes.updated(entry, now)
         moved = entry.care_of_address != previous.care_of_address
         changed = moved or entry.link_local != previous.link_local
         actions.append(InstallBinding(link, entry, previous) if changed else RefreshBinding(link, entry))
@@ -293,6 +309,7 @@ class HomeRegistrations:
         """The mobile node knows the binding, and so do the neighbours: only the cache has to learn it again."""
         entry.registered_at = now
         self._take_over(entry, request, now)
+        self._mobile_prefixes.bound(entry, now)
         if request.flags & BU_LINK_LOCAL:
             self._hold_link_local(entry)
 
@@ -309,6 +326,7 @@ class HomeRegistrations:
     def _release(self, entry: Entry, actions: Actions) -> None:
         """No longer intercept the mobile node's packets, nor defend its addresses."""
         actions.append(ReleaseBinding(entry.link, entry))
+        self._mobile_prefixes.released(entry)
         self._announcer.stop(entry.link, entry.home_address)
         if entry.flags & BU_LINK_LOCAL:
             heir = self._drop_link_local(entry)
@@ -343,17 +361,18 @@ class HomeRegistrations:
 
     def _out_of_window(self, request: Registration, entry: Entry, now: float, actions: Actions) -> None:
         """The sequence number is not a newer one (9.5.1)."""
-        waits = entry.pending
-        if (
-            waits is not None
-            and waits.sequence == request.sequence
-            and waits.care_of_address == request.care_of_address
-        ):
-            # The network doubled a packet whose answer is on its way: 135 would be one answer too many.
-            self._statistics["bu_duplicate"] += 1
+        if self._repeats_what_waits(request, entry):
             return
         request.sequence = entry.sequence  # 9.5.1: the last accepted one is told
         self._reject(request, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, now, actions)
+
+    def _repeats_what_waits(self, request: Registration, entry: Entry) -> bool:
+        """Whether the network doubled a packet whose answer is on its way: a second one would be one too many."""
+        waits = entry.pending
+        if waits is None or waits.sequence != request.sequence or waits.care_of_address != request.care_of_address:
+            return False
+        self._statistics["bu_duplicate"] += 1
+        return True
 
     def _reject(self, request: Registration, status: int, now: float, actions: Actions) -> None:
         request.lifetime_units = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mip6core.addresses import (
     Address,
@@ -14,8 +15,11 @@ from mip6core.addresses import (
 )
 from mip6core.codec.ipv6 import Datagram
 from mip6core.codec.mh import BU_HOME_REGISTRATION, BindingUpdate
-from mip6core.codec.options import AlternateCareOfAddress, NonceIndices
+from mip6core.codec.options import AlternateCareOfAddress, MobilityMessageAuthentication, NonceIndices
 from mip6core.home_link import HomeLink
+
+if TYPE_CHECKING:
+    from mip6core.authentication import AuthenticatedReply
 
 
 class Discarded(Exception):
@@ -40,6 +44,9 @@ class Registration:
     reply_link_layer_address: bytes | None  # of the sender, if it is on the home link
     status: int = 0  # of the acknowledgement if it is accepted: 0 or 1
     expires_at: float = 0.0  # monotonic seconds, lifetime counted from the arrival of the Binding Update
+    carries_authentication: bool = False  # an option of RFC 4285, right or wrong
+    authentication: AuthenticatedReply | None = None  # with which it is acknowledged
+    fresh: bool = False  # shown by a timestamp, so that the sequence number does not count (RFC 4285 section 7)
 
     @property
     def deregistration(self) -> bool:
@@ -54,11 +61,18 @@ def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_s
     if not is_unicast_routable(home_address):
         raise Discarded("home_address_not_routable")
     care_of_address = source
+    carries_authentication = False
+    vouched_for = not datagram.protected or source == home_address
     for option in update.options:
         if type(option) is AlternateCareOfAddress:
             care_of_address = option.address
+            vouched_for = True
         elif type(option) is NonceIndices and update.flags & BU_HOME_REGISTRATION:
             raise Discarded("nonce_indices")
+        elif type(option) is MobilityMessageAuthentication:
+            carries_authentication = True
+    if not vouched_for:  # IPsec does not protect the Source Address (RFC 4877 section 4.3)
+        raise Discarded("no_alternate_care_of_address")
     if not is_unicast_routable(care_of_address):
         raise Discarded("care_of_address_not_routable")  # 6.1.7
     if care_of_address != source:
@@ -66,7 +80,7 @@ def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_s
             raise Discarded("source_not_unicast")  # 9.5.4
         if datagram.home_address is None and update.lifetime:
             raise Discarded("no_home_address_option")  # 10.3.1; only a de-registration may omit it (10.3.2)
-    return Registration(
+    request = Registration(
         link,
         home_address,
         care_of_address,
@@ -76,6 +90,9 @@ def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_s
         source,
         on_link(link, source, link_layer_source),
     )
+    if carries_authentication:
+        request.carries_authentication = True
+    return request
 
 
 def is_unicast(address: Address) -> bool:

@@ -18,7 +18,8 @@ def binding_acknowledgement(request: Registration, status: int, after_flows: boo
 
     A Type 2 Routing Header takes the home address along, unless the mobile node used that as its source
     address. K is zero: no key management protocol is running (10.3.1). The lifetime is 0 unless a
-    registration is accepted.
+    registration is accepted. It carries the authentication option if the mobile node is to use it, whatever the
+    status (RFC 4285 section 5.1.1).
     """
     link = request.link
     lifetime = request.lifetime_units
@@ -29,8 +30,12 @@ def binding_acknowledgement(request: Registration, status: int, after_flows: boo
             options = (BindingRefreshAdvice(interval),)
     source = link.address
     home_address = request.home_address
+    acknowledgement = BindingAcknowledgement(status, 0, request.sequence, lifetime, options)
     # 6.1.1: the checksum is made with the final destination, which is the home address either way.
-    upper = mh.build(BindingAcknowledgement(status, 0, request.sequence, lifetime, options), source, home_address)
+    if request.authentication is None:
+        upper = mh.build(acknowledgement, source, home_address)
+    else:
+        upper = request.authentication.build(acknowledgement, request.care_of_address, source, home_address)
     packet = ipv6.build(
         source,
         request.reply_to,

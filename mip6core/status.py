@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class BindingAcknowledgementStatus(IntEnum):
-    """RFC 6275 section 6.1.8; below 128 the Binding Update was accepted."""
+    """RFC 6275 section 6.1.8 and RFC 4285; below 128 the Binding Update was accepted."""
 
     ACCEPTED = 0
     ACCEPTED_PREFIX_DISCOVERY_NECESSARY = 1
@@ -22,6 +22,9 @@ class BindingAcknowledgementStatus(IntEnum):
     EXPIRED_CARE_OF_NONCE_INDEX = 137
     EXPIRED_NONCES = 138
     REGISTRATION_TYPE_CHANGE_DISALLOWED = 139
+    MIPV6_ID_MISMATCH = 144  # RFC 4285 section 6
+    MIPV6_MESG_ID_REQD = 145
+    MIPV6_AUTH_FAIL = 146
     INVALID_CARE_OF_ADDRESS = 174
 
     @property
@@ -57,6 +60,9 @@ _ACKNOWLEDGEMENT_TEXT = {
     BindingAcknowledgementStatus.EXPIRED_CARE_OF_NONCE_INDEX: "Expired care-of nonce index",
     BindingAcknowledgementStatus.EXPIRED_NONCES: "Expired nonces",
     BindingAcknowledgementStatus.REGISTRATION_TYPE_CHANGE_DISALLOWED: "Registration type change disallowed",
+    BindingAcknowledgementStatus.MIPV6_ID_MISMATCH: "Message identifier mismatch",
+    BindingAcknowledgementStatus.MIPV6_MESG_ID_REQD: "Message identifier required",
+    BindingAcknowledgementStatus.MIPV6_AUTH_FAIL: "Authentication failed",
     BindingAcknowledgementStatus.INVALID_CARE_OF_ADDRESS: "Invalid Care-of Address",
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.codec import mh
-from rest.service import BindingView, SwitchView
+from rest.service import BindingView, HomeAgentView, PrefixView, SwitchView
 
 FLAGS: Final = {
     "acknowledge": mh.BU_ACKNOWLEDGE,
@@ -45,6 +46,34 @@ def switch(view: SwitchView) -> dict[str, Any]:
         "capabilities": list(view.capabilities),
         "flows": view.flows,
     }
+
+
+def home_agent(view: HomeAgentView) -> dict[str, Any]:
+    link_local, remaining = view.link_local_address, view.remaining_lifetime
+    return {
+        "home_link": view.home_link,
+        "link_local_address": None if link_local is None else addresses.text(link_local),
+        "addresses": [addresses.text(address) for address in view.addresses],
+        "preference": view.preference,
+        "remaining_lifetime": None if remaining is None else max(0, int(remaining)),
+        "own": link_local is None,
+    }
+
+
+def prefix(view: PrefixView) -> dict[str, Any]:
+    anycast = view.home_agents_anycast_address
+    return {
+        "home_link": view.home_link,
+        "prefix": str(view.prefix),
+        "valid_lifetime": lifetime(view.valid_lifetime),
+        "preferred_lifetime": lifetime(view.preferred_lifetime),
+        "home_agents_anycast_address": None if anycast is None else addresses.text(anycast),
+    }
+
+
+def lifetime(seconds: float) -> int | None:
+    """Whole seconds; null for a lifetime without an end, which JSON has no number for."""
+    return None if seconds == math.inf else max(0, int(seconds))
 
 
 def datapath_id(value: int | None) -> str | None:

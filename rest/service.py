@@ -49,6 +49,28 @@ class SwitchView:
     flows: int | None = None  # of ours
 
 
+@dataclass(slots=True)
+class HomeAgentView:
+    """An entry of a home link's Home Agents List (RFC 6275 section 10.1), or the home agent itself."""
+
+    home_link: str
+    link_local_address: Address | None  # None: of the home agent itself
+    addresses: Sequence[Address]  # global
+    preference: int
+    remaining_lifetime: float | None  # seconds; None: of the home agent itself, without an end
+
+
+@dataclass(slots=True)
+class PrefixView:
+    """A home prefix. Lifetimes are what is left, in seconds; infinity for one that has no end."""
+
+    home_link: str
+    prefix: Prefix
+    valid_lifetime: float
+    preferred_lifetime: float
+    home_agents_anycast_address: Address | None  # where home agent discovery requests go; None: too long a prefix
+
+
 class Service(Protocol):
     """Called from the greenlet of a request. Methods return soon; going through many bindings is the API's part."""
 
@@ -66,6 +88,12 @@ class Service(Protocol):
 
     def switches(self) -> list[SwitchView]:
         """All switches, connected or not."""
+
+    def home_agents(self) -> list[HomeAgentView]:
+        """The home agents of all home links, this one first on each link."""
+
+    def prefixes(self) -> list[PrefixView]:
+        """The prefixes of all home links."""
 
     def statistics(self) -> dict[str, Any]:
         """Counters by name, in groups, ready for JSON."""

@@ -29,6 +29,8 @@ ROUTER: Final = Router(
         "/v1/bindings": {"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings},
         "/v1/bindings/{home_address}": {"GET": bindings.show_binding, "DELETE": bindings.clear_binding},
         "/v1/switches": {"GET": operation.list_switches},
+        "/v1/home-agents": {"GET": operation.list_home_agents},
+        "/v1/prefixes": {"GET": operation.list_prefixes},
         "/v1/statistics": {"GET": operation.show_statistics},
         "/healthz": {"GET": operation.health},
         "/readyz": {"GET": operation.readiness},

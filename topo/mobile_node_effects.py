@@ -37,7 +37,7 @@ class UseTunnel:
 
 @dataclass(frozen=True, slots=True)
 class CloseTunnel:
-    """There is no binding any more: the home address stays silent."""
+    """There is no binding any more: nothing is sent through the tunnel, and the home address is silent."""
 
 
 @dataclass(frozen=True, slots=True)

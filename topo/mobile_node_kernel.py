@@ -166,9 +166,8 @@ class Kernel:
         self._ip(self._tunnel.use())
 
     def close_tunnel(self) -> None:
-        """The home address is silent again."""
-        if self._open is not None:
-            self._ip(self._close())
+        """The home address is silent again; what the home agent still sends is accepted."""
+        self._ip(self._unuse())
 
     def go_home(self, home_addresses: Iterable[Address], duplicate_address_detection: bool) -> None:
         """The home address becomes an ordinary one of the device."""
@@ -205,12 +204,16 @@ class Kernel:
 
     def _close(self) -> list[str]:
         assert self._open is not None
-        commands = self._tunnel.close(self._open)
-        if self._used:
-            # Not there any more if the device has lost its routes: `flush` does not mind
-            commands.insert(0, f"route flush default table {HOME_TABLE} metric 1")
-        self._open, self._used = None, False
+        commands = self._unuse() + self._tunnel.close(self._open)
+        self._open = None
         return commands
+
+    def _unuse(self) -> list[str]:
+        if not self._used:
+            return []
+        self._used = False
+        # The route is gone already if the device has lost all of its: `flush` does not mind
+        return [f"route flush default table {HOME_TABLE} metric 1"]
 
     def _home_rule(self) -> str:
         return f"pref {RULE_HOME} from {self._home_address} lookup {HOME_TABLE}"

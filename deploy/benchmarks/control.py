@@ -2,7 +2,9 @@
 
 A fake switch holds 64 Binding Updates outstanding, all of them moves of registered mobile nodes. Each is checked in
 full by the controller (header chain, checksum, options, sequence number, addresses, lifetime) and answered by its
-flows, a barrier and a Binding Acknowledgement; the fake switch checks the answers.
+flows, a barrier and a Binding Acknowledgement; the fake switch checks the answers. With `--authentication` each mobile
+node has a key of its own, signs its Binding Updates with a timestamp (RFC 4285), and checks the answer's signature.
+With `--esp` everything goes under ESP, AES-CBC with HMAC-SHA2-256 (RFC 3776), with keys of each mobile node's own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.benchmarks.authentication import Authentication
+from deploy.benchmarks.esp import Esp
 from deploy.benchmarks.fake_switch import (
     FLOW_MOD,
     ROUTER_MAC,
@@ -33,6 +37,9 @@ CONFIG = """
 openflow: {{port: {openflow}}}
 rest: {{port: {rest}}}
 limits: {{punt_rates: {{signalling: 1000000}}}}
+security:
+  unprotected_signalling: {unprotected}
+  mobile_nodes: {mobile_nodes}
 home_links:
   - name: bench
     bridge: br-bench
@@ -48,21 +55,32 @@ FIRST_FLOW_MODS = 2  # tunnel, reverse tunnel; proxy Neighbor Discovery names th
 MOVE_FLOW_MODS = 3  # tunnel, reverse tunnel, end of the old reverse tunnel
 START_TIMEOUT = 20  # seconds
 NEIGHBOR_DISCOVERY_ITEM = 2
+ESP_ITEM = 7
 
 
 class Bench:
     """A controller, a fake switch, and mobile nodes that move as fast as they are answered."""
 
-    def __init__(self, directory: Path, nodes: int) -> None:
+    def __init__(
+        self, directory: Path, nodes: int, authentication: Authentication | None = None, esp: Esp | None = None
+    ) -> None:
+        self.nodes = [Node(index) for index in range(nodes)]
+        self.by_home = {node.home_address: node for node in self.nodes}
+        self.authentication = authentication
+        self.esp = esp
+        self.refused = 0
         openflow, rest = 36653, 38080
         config = directory / "bench.yaml"
-        config.write_text(CONFIG.format(openflow=openflow, rest=rest))
+        unprotected, mobile_nodes = "accept", "[]"
+        security = authentication or esp
+        if security is not None:
+            unprotected, mobile_nodes = "refuse", security.configuration(self.nodes)
+        config.write_text(
+            CONFIG.format(openflow=openflow, rest=rest, unprotected=unprotected, mobile_nodes=mobile_nodes)
+        )
         command = [sys.executable, "-m", "ryu_apps.launcher", "--config", str(config), "--log-level", "warning"]
         self.controller = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.switch = self._connect(openflow)
-        self.nodes = [Node(index) for index in range(nodes)]
-        self.by_home = {node.home_address: node for node in self.nodes}
-        self.refused = 0
 
     def _connect(self, port: int) -> FakeSwitch:
         deadline = time.monotonic() + START_TIMEOUT
@@ -82,7 +100,7 @@ class Bench:
         signalling = switch.punt_cookie
         switch.punt_cookie = signalling - 1 + NEIGHBOR_DISCOVERY_ITEM
         switch.punt(neighbor_advertisement(ROUTER, ROUTER_MAC))
-        switch.punt_cookie = signalling
+        switch.punt_cookie = signalling if self.esp is None else signalling - 1 + ESP_ITEM
         # All at once, since each waits a second for Duplicate Address Detection
         self.run(self.nodes, len(self.nodes), FIRST_FLOW_MODS)
 
@@ -90,6 +108,7 @@ class Bench:
         """One Binding Update of each node, at most `limit` outstanding, until all are answered."""
         queue = iter(nodes)
         outstanding: dict[bytes, Node] = {}
+        sign = None if self.authentication is None else self.authentication.sign
 
         def refill() -> None:
             while len(outstanding) < limit:
@@ -100,7 +119,8 @@ class Bench:
                 node.place += 1
                 node.flow_mods = 0
                 outstanding[node.home_address] = node
-                self.switch.punt(binding_update(node, LIFETIME_UNITS))
+                frame = binding_update(node, LIFETIME_UNITS, sign)
+                self.switch.punt(frame if self.esp is None else self.esp.wrap(node, frame))
 
         refill()
         while outstanding:
@@ -123,9 +143,17 @@ class Bench:
         if packet[6] != 43:  # a Binding Acknowledgement has a routing header; a Neighbor Advertisement has none
             return
         node = outstanding.pop(packet[48:64])
+        if self.esp is not None:
+            opened = self.esp.unwrap(node, packet)
+            if opened is None:
+                self.refused += 1
+                return
+            packet = opened
         status, sequence = packet[70], int.from_bytes(packet[72:74], "big")
         addressed = packet[24:40] == node.care_of_address
-        if status != 0 or sequence != node.sequence or not addressed or node.flow_mods < flow_mods:
+        authentic = self.authentication is None or self.authentication.answers(node, packet[64:])
+        complete = addressed and authentic and node.flow_mods >= flow_mods
+        if status != 0 or sequence != node.sequence or not complete:
             self.refused += 1
 
     def cpu(self) -> float:
@@ -139,10 +167,12 @@ class Bench:
         self.controller.wait(10)
 
 
-def measure(seconds: float, rounds: int, nodes: int) -> dict[str, object]:
+def measure(
+    seconds: float, rounds: int, nodes: int, authentication: Authentication | None = None, esp: Esp | None = None
+) -> dict[str, object]:
     """Medians of the rounds."""
     with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(Path(directory), nodes)
+        bench = Bench(Path(directory), nodes, authentication, esp)
         try:
             bench.prepare()
             rates, costs = [], []
@@ -161,6 +191,8 @@ def measure(seconds: float, rounds: int, nodes: int) -> dict[str, object]:
     return {
         "bu_per_second": round(statistics.median(rates)),
         "cpu_us_per_bu": round(statistics.median(costs), 1),
+        "authentication": authentication is not None,
+        "esp": esp is not None,
         "outstanding": OUTSTANDING,
         "nodes": nodes,
         "rounds": rounds,
@@ -173,8 +205,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each round (default: 2)")
     parser.add_argument("--nodes", type=int, default=2000, help="registered mobile nodes (default: 2000)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--authentication", action="store_true", help="every Binding Update is signed (RFC 4285)")
+    how.add_argument("--esp", action="store_true", help="every Binding Update comes under IPsec (RFC 3776)")
     arguments = parser.parse_args(argv)
-    result = measure(arguments.seconds, arguments.rounds, arguments.nodes)
+    authentication = Authentication() if arguments.authentication else None
+    esp = Esp() if arguments.esp else None
+    result = measure(arguments.seconds, arguments.rounds, arguments.nodes, authentication, esp)
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -14,12 +14,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from deploy.config import access as access_rules
+from deploy.config import associations, discovery, source
 from deploy.config import reading as read
-from deploy.config import source
+from deploy.config.mobile_nodes import MobileNodeConfig
 from mip6core import addresses
+from mip6core.access import AccessList
 from mip6core.addresses import Address, Prefix
 from mip6core.errors import ConfigError
-from mip6core.home_link import HomePrefix
+from mip6core.home_link import HomePrefix, MobilePrefixSettings, RouterAdvertisementSettings
 
 MAX_LIFETIME: Final = 0xFFFF * 4  # seconds: a 16-bit field in units of 4 s (RFC 6275 section 6.1.7)
 MIN_MTU: Final = 1280  # RFC 8200 section 5
@@ -59,7 +62,9 @@ class Store:
 class Security:
     """What the home agent believes. RFC 6275 section 5.1 wants IPsec between mobile node and home agent."""
 
-    unprotected_signalling: Annotated[str, read.choice("accept", "refuse")] = "accept"
+    # Whether Binding Updates and Mobile Prefix Solicitations count that nothing has protected.
+    unprotected_signalling: Annotated[str, read.choice("accept", "refuse")] = "refuse"
+    mobile_nodes: Annotated[tuple[MobileNodeConfig, ...], read.several(read.section(MobileNodeConfig))] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class PuntRates:
     signalling: Rate = 10_000
     neighbor_discovery: Rate = 1_000
     tunnel_errors: Rate = 100
+    esp: Rate = 10_000  # protected signalling; and as many packets of return routability, each way
+    discovery: Rate = 1_000  # requests about home agents and prefixes; and as many Router Advertisements
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,10 @@ class HomeLinkConfig:
     tunnel_port: Annotated[str, read.device] = ""  # "": derived from the bridge's name
     # The largest packet inside the tunnel.
     tunnel_mtu: Annotated[int, read.integer(MIN_MTU, 65_535 - IPV6_HEADER, "octets")] = 1460
+    router_advertisement: Annotated[RouterAdvertisementSettings, discovery.router_advertisement] = (
+        discovery.NO_ADVERTISEMENTS
+    )
+    mobile_prefix: Annotated[MobilePrefixSettings, discovery.mobile_prefix] = discovery.PREFIX_DISCOVERY
 
     def __post_init__(self) -> None:
         if not self.tunnel_port:
@@ -170,6 +181,8 @@ class Config:
     store: Annotated[Store, read.section(Store)] = Store()
     security: Annotated[Security, read.section(Security)] = Security()
     limits: Annotated[LimitsConfig, read.section(LimitsConfig)] = LimitsConfig()
+    # None: every home address of the home links may register, from everywhere.
+    access: Annotated[AccessList | None, access_rules.access] = None
     home_links: Annotated[tuple[HomeLinkConfig, ...], read.several(read.section(HomeLinkConfig))] = ()
     correspondent_links: Annotated[
         tuple[CorrespondentLinkConfig, ...], read.several(read.section(CorrespondentLinkConfig))
@@ -226,6 +239,7 @@ def parse(mapping: Mapping[str, Any]) -> Config:
     _check_claims("home_links", config.home_links, *claims, "tunnel_port")
     _check_claims("correspondent_links", config.correspondent_links, *claims)
     _check_home_links_apart(config.home_links)
+    _check_mobile_nodes(config)
     return config
 
 
@@ -246,6 +260,8 @@ def _check_home_link(link: HomeLinkConfig, path: str) -> None:
         raise ConfigError(f"{path}.router", f"an address in {link.own_prefix}, where `address` is, or link-local")
     if link.router == link.address:
         raise ConfigError(f"{path}.router", "another address than the home agent's own")
+    if link.virtual and link.router_advertisement.enabled:
+        raise ConfigError(f"{path}.router_advertisement.enabled", "false: a virtual link has no hosts to advertise to")
     if link.uplink_bridge == link.bridge:
         raise ConfigError(f"{path}.uplink_bridge", "another bridge, or no such key: uplinks are on `bridge`")
     made_here = [link.bridge, link.uplink_bridge, link.tunnel_port, *(link.patch_ports or ())]
@@ -280,6 +296,17 @@ def _check_home_links_apart(links: tuple[HomeLinkConfig, ...]) -> None:
                 if _overlap(entry.prefix, other.prefix):
                     place = f"home_links[{j}].prefixes[{index}]"
                     raise ConfigError(place, f"no overlap with {other.prefix} of home_links[{i}]")
+
+
+def _check_mobile_nodes(config: Config) -> None:
+    """What is said of a home address would not count if no home link had it."""
+    served = [entry.prefix for link in config.home_links for entry in link.prefixes]
+    _check_claims("security.mobile_nodes", config.security.mobile_nodes, "home_address")
+    for index, node in enumerate(config.security.mobile_nodes):
+        if not any(prefix.contains(node.home_address) for prefix in served):
+            raise ConfigError(f"security.mobile_nodes[{index}].home_address", "an address in a prefix of a home link")
+    associations.check_apart([node.all_associations for node in config.security.mobile_nodes], "security.mobile_nodes")
+    access_rules.check_served(config.access, served)
 
 
 def _overlap(first: Prefix, second: Prefix) -> bool:

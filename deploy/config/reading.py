@@ -11,6 +11,7 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar, get_type_hints
 
@@ -26,15 +27,20 @@ _INFINITY_ON_THE_WIRE: Final = 0xFFFFFFFF  # RFC 4861 section 4.6.2
 
 
 def wrong(path: str, expected: str, value: object) -> ConfigError:
-    """The error for a value that is not what is expected."""
-    return ConfigError(path, f"{expected}, got {'nothing' if value is None else reprlib.repr(value)}")
+    """The error for a value that is not what is expected. What is inside a section may be secret."""
+    if value is None:
+        shown = "nothing"
+    elif isinstance(value, Mapping):
+        shown = "a section"
+    else:
+        shown = "a list" if isinstance(value, list) else reprlib.repr(value)
+    return ConfigError(path, f"{expected}, got {shown}")
 
 
 def build(cls: type[T], value: Any, path: str) -> T:
     """Read a section of the file into its dataclass. ConfigError for unknown, missing and wrong keys."""
     if not isinstance(value, Mapping):
         raise wrong(path, "a section (keys with values)", value)
-    hints = get_type_hints(cls, include_extras=True)
     known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     prefix = f"{path}." if path else ""
     for key in value:
@@ -45,8 +51,15 @@ def build(cls: type[T], value: Any, path: str) -> T:
     for name, key_field in known.items():
         if name not in value and key_field.default is MISSING:
             raise ConfigError(f"{prefix}{name}", "a value: this key is required")
-    readers: dict[str, Read] = {name: hints[name].__metadata__[0] for name in known}
+    readers = _readers(cls)  # type: ignore[arg-type]
     return cls(**{name: readers[name](value[name], prefix + name) for name in known if name in value})
+
+
+@cache
+def _readers(cls: type[Any]) -> dict[str, Read]:
+    """The reader of each field. Python evaluates the annotations anew each time it is asked for them."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {key_field.name: hints[key_field.name].__metadata__[0] for key_field in fields(cls)}
 
 
 def section(cls: type[Any]) -> Read:
@@ -63,12 +76,11 @@ def several(read: Read, least: int = 0) -> Read:
     def read_all(value: Any, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < least:
             raise wrong(path, "a list with at least one entry" if least else "a list", value)
-        entries: list[Any] = []
+        entries: dict[Any, int] = {}  # a list may be of thousands of mobile nodes, so no search in it
         for index, given in enumerate(value):
             entry = read(given, f"{path}[{index}]")
-            if entry in entries:
-                raise wrong(f"{path}[{index}]", f"another entry than {path}[{entries.index(entry)}]", given)
-            entries.append(entry)
+            if entries.setdefault(entry, index) != index:
+                raise wrong(f"{path}[{index}]", f"another entry than {path}[{entries[entry]}]", given)
         return tuple(entries)
 
     return read_all
@@ -87,6 +99,20 @@ def integer(low: int, high: int, unit: str = "") -> Read:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise wrong(path, f"a whole number{unit and ' of ' + unit} from {low} to {high}", value)
         return value
+
+    return read
+
+
+def number(low: float, high: float, unit: str = "") -> Read:
+    """A number, whole or not; `unit` is for the error. One with a point is a text in the file as it is read."""
+
+    def read(value: Any, path: str) -> float:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]*\.[0-9]+", value, re.ASCII):
+            value = float(value)
+        # Written so that NaN, which is not less than anything, is refused.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise wrong(path, f"a number{unit and ' of ' + unit} from {low:g} to {high:g}", value)
+        return float(value)
 
     return read
 
@@ -164,6 +190,13 @@ def prefix(value: Any, path: str) -> Prefix:
     if not 1 <= parsed.length <= 127 or not addresses.is_unicast_routable(parsed.network[:15] + b"\x01"):
         raise wrong(path, "a prefix of routable unicast addresses, with a length from 1 to 127", value)
     return parsed
+
+
+def address_or_prefix(value: Any, path: str) -> Prefix:
+    """An address stands for itself alone."""
+    if isinstance(value, str) and "/" in value:
+        return prefix(value, path)
+    return Prefix(address(value, path), 128)
 
 
 def datapath_id(value: Any, path: str) -> int:

@@ -47,6 +47,7 @@ class Datagram:
     fragment_offset: int | None = None  # octets; None without a Fragment header
     more_fragments: bool | None = None
     fragment_id: int | None = None
+    protected: bool = False  # by IPsec, which the shell has taken off, under an association for the home address
 
     @property
     def checksum_source(self) -> Address:

@@ -238,9 +238,18 @@ def parse(upper: bytes, source: Address, destination: Address) -> Message:
 
 def build(message: Message, source: Address, destination: Address) -> bytes:
     """The Mobility Header of `message`, padded to a multiple of 8 octets, with the checksum filled in."""
+    return seal(assemble(message), source, destination)
+
+
+def assemble(message: Message) -> bytes:
+    """The same with the checksum zero."""
     writer = Writer(message.fixed_part())
     options.write(writer, message.options)
     writer.data[1] = len(writer.data) // 8 - 1
-    data = bytes(writer.data)
+    return bytes(writer.data)
+
+
+def seal(data: bytes, source: Address, destination: Address) -> bytes:
+    """What `assemble` made, with the checksum filled in."""
     value = checksum.upper_layer(source, destination, MOBILITY_HEADER, data)
     return data[:4] + value.to_bytes(2, "big") + data[6:]

@@ -1,4 +1,4 @@
-"""Mobility options (RFC 6275 section 6.2)."""
+"""Mobility options (RFC 6275 section 6.2, RFC 4283, RFC 4285)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ BINDING_REFRESH_ADVICE: Final = 2
 ALTERNATE_CARE_OF_ADDRESS: Final = 3
 NONCE_INDICES: Final = 4
 BINDING_AUTHORIZATION_DATA: Final = 5
+MOBILE_NODE_IDENTIFIER: Final = 8  # RFC 4283
+MOBILITY_MESSAGE_AUTHENTICATION: Final = 9  # RFC 4285
+MESSAGE_IDENTIFIER: Final = 10  # RFC 4285
+
+MN_NAI: Final = 1  # subtype of MobileNodeIdentifier, RFC 4283 section 3.1
+MN_HA: Final = 1  # subtypes of MobilityMessageAuthentication, RFC 4285 sections 5.1 and 5.2
+MN_AAA: Final = 2
 
 _REFRESH_ADVICE = struct.Struct("!BBH")
 _NONCE_INDICES = struct.Struct("!BBHH")
+_AUTHENTICATION = struct.Struct("!BBBI")
+_MESSAGE_IDENTIFIER = struct.Struct("!BBQ")
 
 
 @dataclass(slots=True)
@@ -89,6 +98,47 @@ class BindingAuthorizationData:
 
 
 @dataclass(slots=True)
+class MobileNodeIdentifier:
+    """RFC 4283 section 3."""
+
+    subtype: int  # MN_NAI, or one of a later RFC
+    identifier: bytes  # of MN_NAI: user@realm
+
+    def write(self, writer: Writer) -> None:
+        """Append the option, which has no alignment."""
+        writer.write(bytes((MOBILE_NODE_IDENTIFIER, len(self.identifier) + 1, self.subtype)) + self.identifier)
+
+
+@dataclass(slots=True)
+class MobilityMessageAuthentication:
+    """RFC 4285 section 5. The data covers the Mobility Header up to and including the SPI."""
+
+    subtype: int  # MN_HA, MN_AAA, or one of a later RFC
+    spi: int  # 32 bits; 0 to 255 name algorithms (RFC 4285 section 8)
+    authenticator: bytes  # the Authentication Data field
+    offset: int = field(default=0, compare=False)  # of that field in the Mobility Header; set by parsing
+
+    def write(self, writer: Writer) -> None:
+        """Append the option at its alignment, 4n + 1: with 12 octets of data it ends at 8n, without padding behind."""
+        writer.align(8, 5)
+        length = 5 + len(self.authenticator)
+        writer.write(_AUTHENTICATION.pack(MOBILITY_MESSAGE_AUTHENTICATION, length, self.subtype, self.spi))
+        writer.write(self.authenticator)
+
+
+@dataclass(slots=True)
+class MessageIdentifier:
+    """RFC 4285 section 6, the mobility message replay protection option."""
+
+    timestamp: int  # 64 bits in the format of NTP: seconds, and their fraction in the low-order 32 bits
+
+    def write(self, writer: Writer) -> None:
+        """Append the option at its alignment, 8n + 2."""
+        writer.align(8, 2)
+        writer.write(_MESSAGE_IDENTIFIER.pack(MESSAGE_IDENTIFIER, 8, self.timestamp))
+
+
+@dataclass(slots=True)
 class UnknownOption:
     """An option this program does not know, kept as it came and skipped by the engines (section 6.2.1)."""
 
@@ -101,7 +151,15 @@ class UnknownOption:
 
 
 MobilityOption: TypeAlias = (
-    PadN | BindingRefreshAdvice | AlternateCareOfAddress | NonceIndices | BindingAuthorizationData | UnknownOption
+    PadN
+    | BindingRefreshAdvice
+    | AlternateCareOfAddress
+    | NonceIndices
+    | BindingAuthorizationData
+    | MobileNodeIdentifier
+    | MobilityMessageAuthentication
+    | MessageIdentifier
+    | UnknownOption
 )
 
 
@@ -109,7 +167,7 @@ def parse(data: bytes, offset: int) -> tuple[MobilityOption, ...]:
     """The options of the Mobility Header `data` from `offset` to its end, without the padding.
 
     Raises ParseError: "truncated_option" for an option that runs past the end, "bad_option_length" for a
-    known one whose length is not the one section 6.2 gives. No alignment is asked for.
+    known one whose length is not the one its RFC gives. No alignment is asked for.
     """
     found: list[MobilityOption] = []
     end = len(data)
@@ -139,6 +197,19 @@ def parse(data: bytes, offset: int) -> tuple[MobilityOption, ...]:
             found.append(NonceIndices(home, care_of))
         elif option_type == BINDING_AUTHORIZATION_DATA:
             found.append(BindingAuthorizationData(data[start:offset], offset == end))
+        elif option_type == MOBILITY_MESSAGE_AUTHENTICATION:
+            if length < 5:
+                raise ParseError("bad_option_length")
+            _, _, subtype, spi = _AUTHENTICATION.unpack_from(data, start - 2)
+            found.append(MobilityMessageAuthentication(subtype, spi, data[start + 5 : offset], start + 5))
+        elif option_type == MESSAGE_IDENTIFIER:
+            if length != 8:
+                raise ParseError("bad_option_length")
+            found.append(MessageIdentifier(int.from_bytes(data[start:offset], "big")))
+        elif option_type == MOBILE_NODE_IDENTIFIER:
+            if length < 1:
+                raise ParseError("bad_option_length")
+            found.append(MobileNodeIdentifier(data[start], data[start + 1 : offset]))
         else:
             found.append(UnknownOption(option_type, data[start:offset]))
     return tuple(found)

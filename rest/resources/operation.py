@@ -1,4 +1,4 @@
-"""/v1/switches, /v1/statistics, /healthz, /readyz: how the application itself is."""
+"""/v1/switches, /v1/home-agents, /v1/prefixes, /v1/statistics, /healthz, /readyz: how the application itself is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,24 @@ from rest.router import Call
 def list_switches(call: Call) -> dict[str, Any]:
     call.query.only()
     return {"switches": [serialize.switch(view) for view in call.service.switches()]}
+
+
+def list_home_agents(call: Call) -> dict[str, Any]:
+    """All that a home agent discovery request would be told of, with what else is known."""
+    wanted = _home_link(call)
+    views = [view for view in call.service.home_agents() if wanted in (None, view.home_link)]
+    return {"home_agents": [serialize.home_agent(view) for view in views]}
+
+
+def list_prefixes(call: Call) -> dict[str, Any]:
+    wanted = _home_link(call)
+    views = [view for view in call.service.prefixes() if wanted in (None, view.home_link)]
+    return {"prefixes": [serialize.prefix(view) for view in views]}
+
+
+def _home_link(call: Call) -> str | None:
+    call.query.only("home_link")
+    return call.query.text("home_link")
 
 
 def show_statistics(call: Call) -> dict[str, Any]:

@@ -104,7 +104,12 @@ def good_run() -> dict[str, Any]:
             "binding": None if care_of_address is None else binding(),
             "binding_right": True,
             "flows": [] if care_of_address is None else ["tunnel", "reverse tunnel", "proxy"],
-            "data_plane": {"into_tunnel": 500, "out_of_tunnel": 510, "pings": 300, "punted": 2},
+            "data_plane": {
+                "into_tunnel": 500,
+                "out_of_tunnel": 510,
+                "pings": 300,
+                "punted": {"signalling": 2, "router_discovery": 99},
+            },
             "traffic": {name: {"ping": {"lost": 3, "resumed": True}} for name in ("local", "remote")},
         }
 
@@ -152,7 +157,7 @@ def change(figures: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("steps.1.data_plane.into_tunnel", 299, "flows_carry_data"),
         ("steps.2.data_plane.out_of_tunnel", 0, "flows_carry_data"),
         ("steps.1.data_plane.pings", 0, "flows_carry_data"),
-        ("steps.2.data_plane.punted", 300, "controller_carries_none"),
+        ("steps.2.data_plane.punted", {"unresolved": 300}, "controller_carries_none"),
         ("wire.gre", 1, "rfc2473_on_the_wire"),
         ("wire.tunnelled_in", 0, "rfc2473_on_the_wire"),
         ("care_of_address_direct", False, "care_of_address_direct"),

@@ -55,17 +55,19 @@ PACKET_OUTGOING = 4
 class World:
     """All that there is around the mobile node."""
 
-    def __init__(self, network: lab.Network) -> None:
+    def __init__(self, network: lab.Network, lifetime: int) -> None:
         network.namespace("mn", dad=True)
         network.namespace("world")
         network.veth(lab.End("wire", "world", ROUTER_MAC), lab.End("mn-eth0", "mn", NODE_MAC))
         self.rules_before = lab.run("ip -6 rule", "mn").stdout
-        lab.run(f"ip -6 address add {ROUTER}/64 dev wire nodad", "world")  # answers the node's own Neighbor Discovery
+        # The kernel there answers the node's own Neighbor Discovery, as a router
+        lab.sysctl("net/ipv6/conf/wire/forwarding", 1, "world")
+        lab.run(f"ip -6 address add {ROUTER}/64 dev wire nodad", "world")
         with lab.inside("world"):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             self.socket.bind(("wire", ETH_P_ALL))
         words = f"-m topo.mobile_node --interface mn-eth0 --home-address {HOME_ADDRESS}/64 --home-agent {HOME_AGENT}"
-        self.program = network.background([sys.executable, *words.split()], "mn")
+        self.program = network.background([sys.executable, *words.split(), "--lifetime", str(lifetime)], "mn")
         self.wait_for_event("link_up")
 
     def send(self, packet: Packet, source: str = ROUTER_MAC, destination: str = NODE_MAC) -> None:
@@ -130,17 +132,18 @@ class World:
     def bind(self) -> None:
         self.accept(self.visit())
         self.wait_for_event("binding_acknowledgement")
+        self.drain()
 
     def ping(self, source: str) -> subprocess.CompletedProcess[str]:
         return lab.run(["ping", "-6", "-c1", "-W1", "-I", source, CORRESPONDENT], "mn", check=False)
 
 
 @pytest.fixture
-def world(network: lab.Network) -> Iterator[World]:
-    made = World(network)
+def world(network: lab.Network, request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(network, lifetime=getattr(request, "param", 60))
     with closing(made.socket):
         yield made
-    assert "error" not in [event["event"] for event in made.events()], made.events()
+    assert [event for event in made.events() if event["event"] == "error"] == []
 
 
 def tunnelled(packet: Packet) -> bool:
@@ -167,6 +170,7 @@ def test_the_home_address_is_silent_until_the_home_agent_has_accepted(world: Wor
     assert [packet.summary() for packet in world.packets(0.2) if from_home_address(packet)] == []
     world.accept(update)
     world.wait_for_event("binding_acknowledgement")
+    world.drain()
     world.ping(HOME_ADDRESS)
     packet = world.wait_for(lambda packet: packet.nh == 41, "packet in the tunnel")
     assert tunnelled(packet)
@@ -202,6 +206,22 @@ def test_the_kernel_sends_no_errors_about_signalling(world: World) -> None:
     world.send(IPv6(src=HOME_AGENT, dst=CARE_OF_ADDRESS) / MIP6MH_BA(seq=1))  # without its routing header
     errors = [p.summary() for p in world.packets(0.5) if ICMPv6ParamProblem in p or ICMPv6DestUnreach in p]
     assert errors == []
+
+
+@pytest.mark.parametrize("world", [4], indirect=True)
+def test_a_binding_that_has_run_out_silences_the_home_address(world: World) -> None:
+    world.bind()
+    world.wait_for_event("binding_expired")
+    world.drain()
+    assert world.ping(HOME_ADDRESS).returncode != 0
+    assert [packet.summary() for packet in world.packets(0.2) if from_home_address(packet)] == []
+    update = world.wait_for(lambda packet: MIP6MH_BU in packet, "another Binding Update")
+    world.accept(update)
+    world.wait_for_event("binding_acknowledgement", 2)
+    world.drain()
+    inner = IPv6(src=CORRESPONDENT, dst=HOME_ADDRESS) / ICMPv6EchoRequest(id=7, seq=9)
+    world.send(IPv6(src=HOME_AGENT, dst=CARE_OF_ADDRESS, nh=41) / inner)
+    assert tunnelled(world.wait_for(from_home_address, "packet from the home address"))
 
 
 def test_a_lost_carrier_silences_everything(world: World) -> None:

@@ -49,7 +49,7 @@ REASONS = {
 # The same examples in every run, and nothing kept between runs; raise max_examples to search
 bounded = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
-u8, u16, u32 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32))
+u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 any_address = st.binary(min_size=16, max_size=16)
 # A quarter of all addresses starts with 001 (global unicast, RFC 4291 section 2.4); make that all of these
 unicast = any_address.map(lambda address: bytes((0x20 | address[0] & 0x1F,)) + address[1:])
@@ -57,11 +57,14 @@ link_local = any_address.map(lambda address: b"\xfe\x80" + bytes(6) + address[8:
 mac = st.none() | st.binary(min_size=6, max_size=6)
 cookie = st.binary(min_size=8, max_size=8)
 
-unknown_type = st.integers(6, 255)
+unknown_type = st.sampled_from([6, 7, *range(11, 256)])
 ordinary_option = st.one_of(
     st.builds(options.BindingRefreshAdvice, u16),
     st.builds(options.AlternateCareOfAddress, any_address),
     st.builds(options.NonceIndices, u16, u16),
+    st.builds(options.MobileNodeIdentifier, u8, st.binary(max_size=40)),
+    st.builds(options.MobilityMessageAuthentication, u8, u32, st.binary(max_size=40)),
+    st.builds(options.MessageIdentifier, u64),
     st.builds(options.UnknownOption, unknown_type, st.binary(max_size=40)),
 )
 last_option = st.builds(options.BindingAuthorizationData, st.binary(max_size=40))

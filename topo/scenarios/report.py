@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from topo import campus
-from topo.scenarios.figures import Fact, Figures
+from topo.scenarios.figures import Fact, Figures, punted_by_data
 
 LOG_LINES: Final = 30
+DETECTION: Final = 1000.0  # milliseconds that Duplicate Address Detection takes (RFC 4861 section 10, RETRANS_TIMER)
 
 _EVENTS: Final = {
     "link_down": "link down",
@@ -27,8 +28,8 @@ _EVENTS: Final = {
     "registration_refused": "the home agent refuses the registration, status {status}",
     "duplicate_address": "somebody else has {address}",
     "at_home": "at home; neighbors told with an unsolicited Neighbor Advertisement",
-    "first_packet_in": "first packet for the home address",
-    "first_packet_out": "first packet from the home address",
+    "first_packet_in": "first packet for the home address{through}",
+    "first_packet_out": "first packet from the home address{through}",
     "error": "error: {text}",
 }
 
@@ -41,8 +42,9 @@ def arrival(place: str, moves: bool) -> None:
 
 def step(figures: Figures, bindings: str) -> None:
     """What happened at a step."""
+    through = "" if figures["care_of_address"] is None else " through the tunnel"
     for event in figures["timeline"]:
-        text = _EVENTS.get(event["event"], event["event"]).format(**event)
+        text = _EVENTS.get(event["event"], event["event"]).format(**event, through=through)
         print(f"  {event['at']:+9.1f} ms  {text}")
     times = figures["switch"]
     if times is not None:
@@ -50,6 +52,13 @@ def step(figures: Figures, bindings: str) -> None:
         if figures["care_of_address"] is not None:
             line += f", first packet to the care-of address {_ms(times['first_tunnelled'])}"
         print(line)
+        if (times["acknowledgement"] or 0.0) >= DETECTION:
+            print(
+                "  (A new binding: the home agent first makes sure that nobody on the home link has the home address,"
+            )
+            print(
+                "   by Duplicate Address Detection, RFC 6275 section 10.3.1. With a binding, a move waits for nothing.)"
+            )
     print("  $ mip6ctl show bindings")
     for line in bindings.splitlines():
         print(f"    {line}")
@@ -57,13 +66,14 @@ def step(figures: Figures, bindings: str) -> None:
         data = figures["data_plane"]
         print(
             f"  flows of the binding: {len(figures['flows'])}; in the rest of the stay they put {data['into_tunnel']} "
-            f"packets into the tunnel and took {data['out_of_tunnel']} out; {data['punted']} went to the controller"
+            f"packets into the tunnel and took {data['out_of_tunnel']} out; {punted_by_data(data['punted'])} went to "
+            "the controller"
         )
-    print("                   pings lost   longest time without: replies   TCP to the node   TCP from it")
+    print("               pings lost    longest time without: replies   TCP to the node   TCP from it")
     for name, flow in figures["traffic"].items():
         ping = flow["ping"]
         print(
-            f"  {name:<10} {ping['lost']:>7} of {ping['sent']:<4} {_s(ping):>28} {_s(flow['tcp_to_mobile']):>17} "
+            f"  {name:<10} {ping['lost']:>5} of {ping['sent']:<4} {_s(ping):>31} {_s(flow['tcp_to_mobile']):>17} "
             f"{_s(flow['tcp_from_mobile']):>13}",
             flush=True,
         )

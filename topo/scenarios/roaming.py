@@ -9,6 +9,7 @@ a verdict with figures comes at the end. The exit status is 0 only if every fact
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import socket
@@ -31,6 +32,7 @@ JOURNEY: Final = ("visitnet", "visitnet2", "home")
 BOUND_WITHIN: Final = 15.0  # seconds from a move to the acknowledgement of the home agent
 SETTLE: Final = 1.0  # seconds until the counters are read for the first time
 REJECTED: Final = 128  # statuses from here on refuse a registration (RFC 6275 section 6.1.8)
+ERRORS: Final = (ScenarioError, lab.LabError, RuntimeError, OSError)
 PROMPT_HELP: Final = """
 Everything keeps running until `exit`. Some commands: `move visitnet` moves the mobile node; `mn ping -c3
 2001:db8:106:3000::3` runs a program on it; `sh .venv/bin/mip6ctl show bindings` runs one beside the switch,
@@ -95,7 +97,8 @@ class Roaming:
             "binding_right": binding_right(place, care_of_address, bindings),
             "flows": [flow.text for flow in testbed.flows()],
             "data_plane": {
-                **{name: after[name] - before[name] for name in ("into_tunnel", "out_of_tunnel", "punted")},
+                **{name: after[name] - before[name] for name in ("into_tunnel", "out_of_tunnel")},
+                "punted": {kind: n - before["punted"].get(kind, 0) for kind, n in after["punted"].items()},
                 "pings": sum(before["at"] <= reply < after["at"] for reply in carried),
             },
             "switch": self._switch_times(events, care_of_address),
@@ -114,7 +117,7 @@ class Roaming:
         if self._testbed.mobile_node.wait(settled, BOUND_WITHIN) is None:
             raise ScenarioError(f"the home agent has not acknowledged the move to {place} in {BOUND_WITHIN:g} s")
 
-    def _counters(self) -> dict[str, float]:
+    def _counters(self) -> dict[str, Any]:
         flows = self._testbed.flows()
         return {
             "at": time.monotonic(),
@@ -186,22 +189,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     testbed = Testbed(options.two_bridges, options.lifetime, print)
     run = Roaming(testbed, options.home_time, options.visit_time)
     try:
-        testbed.start()
-        run.run()
-        run.figures["duration"] = round(time.monotonic() - started, 1)
-        if options.json is not None:
-            options.json.write_text(json.dumps(run.figures, indent=1) + "\n")
-        if options.pcap is not None:
-            shutil.copy(testbed.wire_pcap, options.pcap)
-        if options.cli:
-            print(PROMPT_HELP)
-            Prompt(testbed.net)
-    except (ScenarioError, lab.LabError, RuntimeError) as error:
+        with contextlib.closing(testbed):
+            try:
+                testbed.start()
+                run.run()
+            except ERRORS:
+                report.logs(testbed.directory, testbed.events)
+                raise
+            run.figures["duration"] = round(time.monotonic() - started, 1)
+            if options.json is not None:
+                options.json.write_text(json.dumps(run.figures, indent=1) + "\n")
+            if options.pcap is not None:
+                shutil.copy(testbed.wire_pcap, options.pcap)
+            if options.cli:
+                print(PROMPT_HELP)
+                Prompt(testbed.net)
+    except ERRORS as error:
         print(f"roaming: {error}", file=sys.stderr)
-        report.logs(testbed.directory, testbed.events)
         return 1
-    finally:
-        testbed.close()
     print(f"{run.figures['duration']:.0f} s")
     return 0 if run.figures["holds"] else 1
 

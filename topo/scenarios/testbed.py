@@ -35,7 +35,11 @@ home_links:
     prefixes: ["{campus.HOME_PREFIX}"]
     router: {campus.ROUTER}
     uplinks: [{campus.UPLINK}]
+    uplink_bridge: %s
+security:
+  unprotected_signalling: accept
 """
+PUNTED: Final = "punted_"  # how the names of these counters begin
 CORRESPONDENTS: Final = {"local": campus.LOCAL_CORRESPONDENT, "remote": campus.REMOTE_CORRESPONDENT}
 
 
@@ -50,7 +54,6 @@ class Lines:
         assert process.stdout is not None
         self.process = process
         self.name = name
-        self.all: list[dict[str, Any]] = []
         self._watch = watch
         self._new: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
@@ -76,7 +79,6 @@ class Lines:
     def _read(self, output: IO[bytes]) -> None:
         for text in output:
             line = json.loads(text)
-            self.all.append(line)
             self._watch(line)
             self._new.put(line)
         self._new.put(None)
@@ -86,7 +88,6 @@ class Lines:
 class Flow:
     """A flow of a binding, as `ovs-ofctl dump-flows` tells it."""
 
-    table: int
     packets: int
     text: str
 
@@ -103,7 +104,6 @@ class Testbed:
         self._undo.callback(lab.run, ["rm", "-r", str(self.directory)])
         self.manager_log = self.directory / "mip6-manager.log"
         self.events: list[dict[str, Any]] = []  # of the mobile node
-        self.clock_offset = time.time() - time.monotonic()
 
     def close(self) -> None:
         """Take everything away, latest first."""
@@ -118,8 +118,7 @@ class Testbed:
         self._undo.callback(self.net.stop)
         self.net.start()
         configuration = self.directory / "mip6.yaml"
-        extra = f"    uplink_bridge: {campus.UPLINK_BRIDGE}\n" if self._two_bridges else ""
-        configuration.write_text(CONFIGURATION + extra)
+        configuration.write_text(CONFIGURATION % (campus.UPLINK_BRIDGE if self._two_bridges else "null"))
         self._say("$ mip6ctl ovs setup --config mip6.yaml")
         self.mip6ctl("ovs", "setup", "--config", str(configuration))
         # Before the bridge goes: the wire format adapter is held by more than the device
@@ -198,20 +197,20 @@ class Testbed:
         result: list[dict[str, Any]] = json.loads(self.mip6ctl("show", "bindings", "-o", "json"))["bindings"]
         return result
 
-    def punted(self) -> int:
-        """Packets that the switch has handed to the controller so far."""
+    def punted(self) -> dict[str, int]:
+        """Packets that the switch has handed to the controller so far, by kind."""
         shell = json.loads(self.mip6ctl("show", "statistics", "-o", "json"))["shell"]
-        return sum(count for name, count in shell.items() if name.startswith("punted_"))
+        return {name.removeprefix(PUNTED): count for name, count in shell.items() if name.startswith(PUNTED)}
 
     def flows(self) -> list[Flow]:
         """The flows of the binding of the mobile node."""
         dump = lab.run(["ovs-ofctl", "-O", "OpenFlow13", "dump-flows", campus.HOME_BRIDGE]).stdout
-        pattern = re.compile(r"cookie=0x6d36\w+,.* table=(\d+), n_packets=(\d+),.*")
+        pattern = re.compile(r"cookie=0x6d36\w+,.* n_packets=(\d+),")
         found = []
         for line in dump.splitlines():
             match = pattern.search(line)
             if match and re.search(rf"=(::ffff:)?{re.escape(campus.HOME_ADDRESS)}\b(?!:)", line):
-                found.append(Flow(int(match[1]), int(match[2]), line.strip()))
+                found.append(Flow(int(match[1]), line.strip()))
         return found
 
     def captured(self) -> list[capture.Captured]:

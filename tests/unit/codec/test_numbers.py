@@ -1,4 +1,4 @@
-"""Numbers of RFC 6275: status values (6.1.8, 6.1.9), constants (12), defaults (13)."""
+"""Numbers of RFC 6275: status values (6.1.8, 6.1.9; RFC 4285 section 8), constants (12), defaults (13)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ ACKNOWLEDGEMENT = {
     137: "Expired care-of nonce index",
     138: "Expired nonces",
     139: "Registration type change disallowed",
+    144: "Message identifier mismatch",
+    145: "Message identifier required",
+    146: "Authentication failed",
     174: "Invalid Care-of Address",
 }
 ERROR = {1: "Unknown binding for Home Address destination option", 2: "Unrecognized MH Type value"}

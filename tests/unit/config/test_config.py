@@ -93,7 +93,7 @@ def test_defaults(write: Any) -> None:
     loaded = config.load(write(EXAMPLE))
     assert (loaded.openflow.listen, loaded.openflow.port) == ("127.0.0.1", 6653)
     assert (loaded.rest.listen, loaded.rest.port) == ("127.0.0.1", 8080)
-    assert loaded.security.unprotected_signalling == "accept"
+    assert loaded.security.unprotected_signalling == "refuse"
     assert loaded.limits.max_bindings == 100_000
     home = loaded.home_links[0]
     assert (home.datapath_id, home.uplink_bridge, home.next_table, home.virtual) == (None, None, None, False)
@@ -108,7 +108,7 @@ def test_everything_given() -> None:
             "openflow": {"listen": "::", "port": 6633},
             "rest": {"listen": "127.0.0.1", "port": 8000},
             "store": {},
-            "security": {"unprotected_signalling": "refuse"},
+            "security": {"unprotected_signalling": "accept"},
             "limits": {
                 "max_bindings": 5,
                 "max_bindings_per_link": 4,

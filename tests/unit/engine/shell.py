@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from mip6core.access import AccessList
 from mip6core.actions import (
     Action,
     InstallBinding,
@@ -14,6 +16,7 @@ from mip6core.actions import (
     WatchAddress,
 )
 from mip6core.addresses import Prefix
+from mip6core.authentication import MobilitySecurityAssociation
 from mip6core.codec import ipv6
 from mip6core.events import Event
 from mip6core.fsm import State
@@ -63,11 +66,29 @@ def no_randomness(length: int) -> bytes:
 class Shell:
     """Runs a home agent with a clock that the test moves."""
 
-    def __init__(self, *links: HomeLink, limits: Limits | None = None, now: float = 1000.0) -> None:
+    def __init__(
+        self,
+        *links: HomeLink,
+        limits: Limits | None = None,
+        now: float = 1000.0,
+        rng: Callable[[int], bytes] = no_randomness,
+        access: AccessList | None = None,
+        associations: Iterable[MobilitySecurityAssociation] = (),
+        wall_clock_ahead: float = 0.0,
+    ) -> None:
         self.now = now
+        self.wall_clock_ahead = wall_clock_ahead  # of `now`, seconds
         self.events: list[Event] = []
         self.links = links or (home_link(),)
-        self.ha = HomeAgent(self.links, limits or Limits(), no_randomness, self.events.append)
+        self.ha = HomeAgent(
+            self.links,
+            limits or Limits(),
+            rng,
+            self.events.append,
+            access=access,
+            associations=associations,
+            wall_clock=lambda: self.now + self.wall_clock_ahead,
+        )
         self.sent: list[Sent] = []
         self.actions: list[Action] = []  # of the last call
         self.flows: dict[bytes, tuple[bytes, bool]] = {}  # home address: care-of address, link-local too

@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mip6core.addresses import Prefix
 from mip6core.home_agent import HomePrefix, Limits
+from tests.unit.discovery.link import Link
 from tests.unit.engine import wire
-from tests.unit.engine.shell import HA, HA_MAC, HOST, HOST_MAC, MN_MAC, ROUTER_MAC, Sent, Shell, home_link
+from tests.unit.engine.shell import HA, HA_MAC, HOST, HOST_MAC, MN_MAC, ROUTER_MAC, Sent, home_link
 from tests.unit.engine.wire import A, H, K, L, address
 
 PREFIXES = tuple(HomePrefix(Prefix.parse(text)) for text in ("2001:db8:1::/64", "2001:db8:1:1::/64"))
@@ -42,7 +43,7 @@ class Registrations(RuleBasedStateMachine):
         super().__init__()
         other = home_link(name="other", address=address("2001:db8:2::2"), prefixes=(OTHER,), virtual=True)
         limits = Limits(max_bindings=3, max_addresses_in_dad=3, error_rate=5.0, error_burst=5.0)
-        self.shell = Shell(home_link(prefixes=PREFIXES), other, limits=limits)
+        self.shell = Link(home_link(prefixes=PREFIXES), other, limits=limits)  # it knows prefix discovery too
         self.sequence = dict.fromkeys(HOMES, 0)
         self.accepted: dict[bytes, int] = {}  # sequence number of the last acceptance of what is bound now
 

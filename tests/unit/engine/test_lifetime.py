@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 
@@ -170,7 +171,7 @@ class TestRenumbering:
     OTHER = Prefix.parse("2001:db8:5::/64")
 
     def test_bindings_go_with_their_prefix(self) -> None:
-        shell = Shell(home_link(prefixes=(HomePrefix(PREFIX), HomePrefix(self.OTHER))))
+        shell = Shell(home_link(prefixes=(HomePrefix(PREFIX), HomePrefix(self.OTHER))), rng=Random(1).randbytes)
         shell.bind(COA1, 15)
         kept = self.OTHER.network[:15] + b"\x99"
         shell.bind(COA1, 15, home_address=kept)
@@ -193,7 +194,7 @@ class TestRenumbering:
         assert len(shell.ha.bindings) == 0 and shell.flows == {}
 
     def test_a_shorter_lifetime_shortens_bindings_and_what_waits(self) -> None:
-        shell = Shell()
+        shell = Shell(rng=Random(1).randbytes)
         shell.bind(COA1, 15, lifetime=1000)
         shell.update(COA2, 16, lifetime=1000, flags=A | H | L)  # waits for the link-local address
         shell.set_prefixes(HomePrefix(PREFIX, valid_lifetime=100.0, since=shell.now))

@@ -159,6 +159,12 @@ class Packet:
     lifetime: int = -1  # units of 4 seconds
     flags: int = -1  # of BA and NA
     refresh: int | None = None  # Binding Refresh Advice, units of 4 seconds
+    options: list[int] = field(default_factory=list)  # types of a BA's options, in their order, without padding
+    mn_id: bytes | None = None  # of the Mobile Node Identifier option: subtype and identifier
+    timestamp: int | None = None  # of the mobility message replay protection option
+    spi: int | None = None  # of the MN-HA mobility message authentication option
+    authenticator: bytes = b""
+    covered: bytes = field(default=b"", repr=False)  # the Mobility Header up to and including the SPI, checksum 0
     home_address: bytes = b""  # of BE
     target: bytes = b""
     link_layer_address: bytes | None = None
@@ -203,13 +209,30 @@ def _read_mobility_header(result: Packet, upper: bytes) -> None:
         if upper[offset] == 0:
             offset += 1
             continue
-        if upper[offset] == 2:
-            assert offset % 2 == 0 and upper[offset + 1] == 2 and result.kind == "BA"
-            (result.refresh,) = struct.unpack_from("!H", upper, offset + 2)
-        else:
-            assert upper[offset] == 1
+        if upper[offset] != 1:
+            assert result.kind == "BA"
+            _read_option(result, upper, offset)
         offset += 2 + upper[offset + 1]
     assert offset == len(upper)
+
+
+def _read_option(result: Packet, upper: bytes, offset: int) -> None:
+    kind, length = upper[offset], upper[offset + 1]
+    data = upper[offset + 2 : offset + 2 + length]
+    result.options.append(kind)
+    if kind == 2:
+        assert offset % 2 == 0 and length == 2
+        (result.refresh,) = struct.unpack("!H", data)
+    elif kind == 8:  # RFC 4283 section 3
+        result.mn_id = data
+    elif kind == 9:  # RFC 4285 section 5; it is the last one
+        assert offset % 4 == 1 and length == 17 and data[0] == 1 and offset + 19 == len(upper)
+        (result.spi,) = struct.unpack_from("!I", data, 1)
+        result.authenticator = data[5:]
+        result.covered = upper[:4] + b"\0\0" + upper[6 : offset + 7]
+    else:  # RFC 4285 section 6
+        assert kind == 10 and offset % 8 == 2 and length == 8
+        (result.timestamp,) = struct.unpack("!Q", data)
 
 
 def _read_icmpv6(result: Packet, upper: bytes) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Callable
 from typing import Any
 
 from mip6core.addresses import Address, Prefix
-from rest.service import BindingView, PortView, SwitchView
+from rest.service import BindingView, HomeAgentView, PortView, PrefixView, SwitchView
 
 
 def packed(text: str) -> Address:
@@ -68,6 +69,20 @@ class FakeService:
                 flows=12,
             ),
             SwitchView(datapath_id=None, home_link="labnet", bridge="br-lab", connected=False),
+        ]
+
+    def home_agents(self) -> list[HomeAgentView]:
+        return [
+            HomeAgentView("homenet", None, [packed("2001:db8:1::2")], 10, None),
+            HomeAgentView("homenet", packed("fe80::3"), [packed("2001:db8:1::3")], 0, 1799.9),
+            HomeAgentView("labnet", None, [packed("2001:db8:2::2")], 0, None),
+        ]
+
+    def prefixes(self) -> list[PrefixView]:
+        anycast = packed("2001:db8:1:0:fdff:ffff:ffff:fffe")
+        return [
+            PrefixView("homenet", Prefix.parse("2001:db8:1::/64"), math.inf, 3600.5, anycast),
+            PrefixView("labnet", Prefix.parse("2001:db8:2::/124"), 10.0, -1.0, None),
         ]
 
     def statistics(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ryu_apps.connection import FastDatapath
 from ryu_apps.cookies import Category
 from ryu_apps.flowspec import LOCAL
 from ryu_apps.home_bridge import HomeBridge
+from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.loops import Loops
 from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
@@ -119,7 +120,21 @@ class HomeAgentApp(RyuApp):
         limits = Limits(
             max_bindings=config.limits.max_bindings, max_bindings_per_link=config.limits.max_bindings_per_link
         )
-        self.engine = HomeAgent(self.links.values(), limits, secrets.token_bytes, self._log_event)
+        self.engine = HomeAgent(
+            self.links.values(),
+            limits,
+            secrets.token_bytes,
+            self._log_event,
+            access=config.access,
+            associations=[
+                node.authentication.association(node.home_address)
+                for node in config.security.mobile_nodes
+                if node.authentication is not None
+            ],
+            wall_clock=time.time,
+        )
+        # Packets to a mobile node are fewer than seconds: its count goes on after a restart where it would be now.
+        self.gateway = Gateway(config.security, secrets.token_bytes, int(time.time()), self.statistics)
         self.switches: dict[str, Switch] = {}  # by the name of the home link
         self._timer: Any = None
         self._timer_at = float("inf")
@@ -175,7 +190,15 @@ class HomeAgentApp(RyuApp):
         link = self.links[config.name]
         link.link_layer_address = bytes.fromhex(layout.link_layer_address.replace(":", ""))
         bridge = HomeBridge(
-            self.engine, link, layout, config.router, datapath.send, self.clock, self.statistics, self.perform
+            self.engine,
+            link,
+            layout,
+            config.router,
+            datapath.send,
+            self.clock,
+            self.statistics,
+            self.perform,
+            self.gateway,
         )
         switch = Switch(self, datapath, config, bridge)
         self.switches[config.name] = switch
@@ -193,6 +216,7 @@ class HomeAgentApp(RyuApp):
         datapath.receiver = None
         if self.switches.get(switch.config.name) is switch:
             del self.switches[switch.config.name]
+            self.engine.link_down(switch.bridge.link)
             LOG.warning("switch gone link=%s dpid=%016x", switch.config.name, datapath.id)
 
     def _link_of(self, datapath: Any) -> HomeLinkConfig | None:
@@ -221,6 +245,8 @@ class HomeAgentApp(RyuApp):
             uplink_ports=tuple(numbers[name] for name in config.underlay_ports),
             tunnel_mtu=config.tunnel_mtu,
             next_table=config.next_table,
+            ipsec=self.gateway.active,
+            advertises=config.router_advertisement.enabled and not config.virtual,
         )
 
     def synchronise(self, switch: Switch, dump: flow_dump.FlowDump) -> None:
@@ -267,6 +293,7 @@ class HomeAgentApp(RyuApp):
     def _confirmed(self, switch: Switch, generations: set[int]) -> None:
         """All flows of the new generation are in: those of the older ones may go."""
         switch.bridge.confirmed = True
+        self.engine.link_up(switch.bridge.link, self.clock())
         for generation in generations:
             value = cookies.cookie(Category.PIPELINE, generation)
             message = encode.delete_generation(value, cookies.GENERATION_MASK)
@@ -279,6 +306,11 @@ class HomeAgentApp(RyuApp):
             Punt.NEIGHBOR_DISCOVERY: rates.neighbor_discovery,
             Punt.TUNNEL_ERROR: rates.tunnel_errors,
             Punt.UNRESOLVED: rates.neighbor_discovery,
+            Punt.ESP: rates.esp,
+            Punt.HOME_TEST: rates.esp,
+            Punt.HOME_TEST_INIT: rates.esp,
+            Punt.HOME_DISCOVERY: rates.discovery,
+            Punt.ROUTER_DISCOVERY: rates.discovery,
         }
 
     # Time
@@ -316,6 +348,10 @@ class HomeAgentApp(RyuApp):
             switch.bridge.execute(some)
             switch.bridge.outbox.flush()
 
+    def say_goodbye(self) -> None:
+        """What the links are told before the process ends; bindings and their flows stay."""
+        self.perform(self.engine.close(self.clock()))
+
     def _tick_for_ever(self) -> None:
         while True:
             hub.sleep(TICK)
@@ -346,4 +382,6 @@ def _engine_link(config: HomeLinkConfig) -> HomeLink:
         virtual=config.virtual,
         max_lifetime=config.max_lifetime,
         reserved=frozenset({config.router}),
+        router_advertisement=config.router_advertisement,
+        mobile_prefix=config.mobile_prefix,
     )

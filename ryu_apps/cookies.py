@@ -27,6 +27,7 @@ class Category(enum.IntEnum):
     PROXY_ND = 5
     WATCH = 6
     NEIGHBOUR = 7
+    HOME_TEST = 8
 
 
 def cookie(category: Category, generation: int, item: int = 0) -> int:

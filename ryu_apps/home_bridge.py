@@ -27,11 +27,13 @@ from mip6core.home_agent import HomeAgent
 from mip6core.home_link import HomeLink
 from ryu_apps import cookies, encode, forwarding_errors, pipeline, templates
 from ryu_apps.cookies import Category
-from ryu_apps.flowspec import FlowSpec, Resubmit
+from ryu_apps.flowspec import CONTROLLER, LOCAL, FlowSpec, Output, Resubmit
+from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.neighbours import NeighbourTable
 from ryu_apps.of_compat import ofproto
 from ryu_apps.outbox import Outbox
 from ryu_apps.pipeline import BridgeLayout, Punt, Table
+from ryu_apps.protection import Protection
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ MAX_HARD_TIMEOUT: Final = 0xFFFF  # seconds
 NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
 NO_TIMEOUT: Final = bytes(2)
 PUNTED: Final = {int(kind): f"punted_{kind.name.lower()}" for kind in Punt}  # names of counters
+TIMEOUT_ROUNDING: Final = 2  # seconds: each lifetime in a timeout is rounded up
 NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow goes
 
 
@@ -59,6 +62,7 @@ class HomeBridge:
         clock: Callable[[], float],
         statistics: dict[str, int],
         perform_elsewhere: Callable[[list[Action]], None],
+        gateway: Gateway,
     ) -> None:
         self.engine = engine
         self.link = link
@@ -67,13 +71,16 @@ class HomeBridge:
         self.clock = clock
         self.statistics = statistics
         self._perform_elsewhere = perform_elsewhere
-        self.generation = 0
+        self._begin(0)
         self.ready = False  # the flows are on their way; until then nothing is handed to the engine
         self.confirmed = False  # and the switch has said that they are in
         self.outbox = Outbox(send, self._refused)
         self.neighbours = NeighbourTable(self)
+        self._gateway = gateway
+        self._protection = Protection(self, gateway)
         self._onward = templates.PacketOut(layout.onward)
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
+        self._to_host = templates.PacketOut(Output(LOCAL), in_port=CONTROLLER)
         self._home_address: Address | None = None  # that the packets with `after_flows` are about
         self._flows_end: dict[Address, float] = {}  # when a binding's flows end by themselves, monotonic seconds
         self._execute: dict[type, Callable[[Any], None]] = {
@@ -87,8 +94,13 @@ class HomeBridge:
         self._punts: dict[int, Callable[[bytes, float], None]] = {
             Punt.SIGNALLING: self._signalling,
             Punt.NEIGHBOR_DISCOVERY: self._neighbor_discovery,
-            Punt.TUNNEL_ERROR: self._tunnel_error,
+            Punt.TUNNEL_ERROR: self.tunnel_error,
             Punt.UNRESOLVED: self._unresolved,
+            Punt.HOME_DISCOVERY: self._signalling,
+            Punt.ROUTER_DISCOVERY: self._signalling,
+            Punt.ESP: self._protection.esp,
+            Punt.HOME_TEST: self._protection.home_test,
+            Punt.HOME_TEST_INIT: self._protection.home_test_init,
         }
 
     # From the switch
@@ -107,7 +119,8 @@ class HomeBridge:
         except ParseError as error:
             self.statistics[f"dropped_{error.reason}"] += 1
             return
-        self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
+        if self._gateway.admits(datagram):
+            self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
 
     def _neighbor_discovery(self, frame: bytes, now: float) -> None:
         try:
@@ -122,7 +135,8 @@ class HomeBridge:
             )
         self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
 
-    def _tunnel_error(self, frame: bytes, now: float) -> None:
+    def tunnel_error(self, frame: bytes, now: float) -> None:
+        """A packet that may not enter the tunnel: its sender is told why."""
         packet = frame[14:]
         error = forwarding_errors.for_tunnel(packet, self.link.address, self.layout.tunnel_mtu)
         if error is None:
@@ -163,7 +177,7 @@ class HomeBridge:
         self._home_address = home
         xid = self.outbox.next_flow_xid(home)
         # The proxy flows stay where they are while the binding moves, unless they would end before it does.
-        keep_proxy = previous is not None and binding.expires_at <= self._flows_end.get(home, 0.0)
+        keep_proxy = previous is not None and self._timeouts_fit(binding)
         self._add_binding(binding, xid, with_proxy=not keep_proxy)
         if previous is None:
             return
@@ -179,7 +193,7 @@ class HomeBridge:
         """The flows outlive one more lifetime, so that most refreshes need none."""
         binding = action.binding
         self._home_address = binding.home_address
-        if binding.expires_at > self._flows_end.get(binding.home_address, 0.0):
+        if not self._timeouts_fit(binding):
             self._add_binding(binding, self.outbox.next_flow_xid(binding.home_address), with_proxy=True)
 
     def _release(self, action: ReleaseBinding) -> None:
@@ -192,19 +206,20 @@ class HomeBridge:
         put = self.outbox.put
         put(templates.DELETE_TUNNEL % (*head, home))
         put(templates.DELETE_REVERSE_TUNNEL % (*head, home, binding.care_of_address))
+        self._protection.delete_flows(home, xid)
         if not self.link.virtual:
             put(templates.DELETE_PROXY % (*head, home))
             if binding.link_local:
                 put(templates.DELETE_PROXY % (*head, link_local(home)))
 
-    def _add_binding(self, binding: BindingCacheEntry, xid: bytes, with_proxy: bool) -> None:
+    def _add_binding(self, binding: BindingCacheEntry, xid: bytes, with_proxy: bool, lifetimes: int = 2) -> None:
         home, care_of = binding.home_address, binding.care_of_address
-        hard = self._hard_timeout(binding)
-        cookie = self._cookie(Category.TUNNEL, binding)
-        reverse_cookie = self._cookie(Category.REVERSE_TUNNEL, binding)
+        hard = self._hard_timeout(binding, lifetimes)
+        item = cookies.binding_item(binding.sequence, binding.flags)
         put = self.outbox.put
-        put(templates.ADD_TUNNEL % (xid, cookie, hard, home, care_of))
-        put(templates.ADD_REVERSE_TUNNEL % (xid, reverse_cookie, hard, home, care_of))
+        self._protection.add_flows(home, xid, hard)
+        put(templates.ADD_TUNNEL % (xid, templates.long(self._tunnel_cookie | item), hard, home, care_of))
+        put(templates.ADD_REVERSE_TUNNEL % (xid, templates.long(self._reverse_cookie | item), hard, home, care_of))
         if not with_proxy:
             return
         seconds = int.from_bytes(hard, "big")
@@ -215,9 +230,18 @@ class HomeBridge:
                 self._put_proxy(binding, xid, link_local(home), hard)
 
     def _put_proxy(self, binding: BindingCacheEntry, xid: bytes, target: Address, hard: bytes) -> None:
-        self.outbox.put(templates.ADD_PROXY % (xid, self._cookie(Category.PROXY_ND, binding), hard, target))
+        item = cookies.binding_item(binding.sequence, binding.flags)
+        self.outbox.put(templates.ADD_PROXY % (xid, templates.long(self._proxy_cookie | item), hard, target))
 
-    def _hard_timeout(self, binding: BindingCacheEntry) -> bytes:
+    def _timeouts_fit(self, binding: BindingCacheEntry) -> bool:
+        """Whether the flows end after the binding, and not more than another lifetime after it."""
+        end = self._flows_end.get(binding.home_address, 0.0)
+        left = binding.expires_at - self.clock()
+        if left > MAX_HARD_TIMEOUT:
+            return end == math.inf
+        return binding.expires_at <= end <= binding.expires_at + left + TIMEOUT_ROUNDING
+
+    def _hard_timeout(self, binding: BindingCacheEntry, lifetimes: int = 2) -> bytes:
         """Twice what is left of the lifetime: state dies by itself, yet every other refresh needs no flows.
 
         0, for ever, where the lifetime itself does not fit in 16 bits.
@@ -225,11 +249,7 @@ class HomeBridge:
         left = math.ceil(binding.expires_at - self.clock())
         if left > MAX_HARD_TIMEOUT:
             return NO_TIMEOUT
-        return templates.short(min(2 * left, MAX_HARD_TIMEOUT))
-
-    def _cookie(self, category: Category, binding: BindingCacheEntry) -> bytes:
-        item = cookies.binding_item(binding.sequence, binding.flags)
-        return templates.long(cookies.cookie(category, self.generation, item))
+        return templates.short(min(lifetimes * left, MAX_HARD_TIMEOUT))
 
     def _watch(self, action: WatchAddress) -> None:
         for flow in pipeline.watch_flows(self.layout, addresses.text(action.address), self.generation):
@@ -240,12 +260,15 @@ class HomeBridge:
             self.put_flow(flow, ofproto.OFPFC_DELETE_STRICT)
 
     def _send_datagram(self, action: SendDatagram) -> None:
+        packet = self._gateway.wrap(action.packet)
+        if packet is None:
+            return
         mac = action.link_layer_destination
         if mac is None:
-            mac = self._next_hop(action.packet)
+            mac = self._next_hop(packet)
             if mac is None:
                 return
-        message = self._onward.build(mac + self.link.link_layer_address + ETHERTYPE_IPV6 + action.packet)
+        message = self._onward.build(mac + self.link.link_layer_address + ETHERTYPE_IPV6 + packet)
         if action.after_flows:
             self.outbox.promise(self._home_address, message)
         else:
@@ -270,9 +293,17 @@ class HomeBridge:
             mac = self.link.link_layer_address
             self.outbox.put(self._to_bindings.build(mac + mac + ETHERTYPE_IPV6 + packet))
             return
-        mac_or_none = self._next_hop(packet)
-        if mac_or_none is not None:
-            self._transmit(packet, mac_or_none)
+        self.send_past_bindings(packet)
+
+    def send_past_bindings(self, packet: bytes) -> None:
+        """Send a packet of ours to its destination address, whatever binding that has."""
+        if packet[24:40] == self.link.address:  # an error about a packet of the home agent's own host
+            own = self.link.link_layer_address
+            self.outbox.put(self._to_host.build(own + own + ETHERTYPE_IPV6 + packet))
+            return
+        mac = self._next_hop(packet)
+        if mac is not None:
+            self._transmit(packet, mac)
 
     def _transmit(self, packet: bytes, mac: bytes) -> None:
         self.outbox.put(self._onward.build(mac + self.link.link_layer_address + ETHERTYPE_IPV6 + packet))
@@ -321,15 +352,26 @@ class HomeBridge:
         """Add or delete one flow that is not a binding's."""
         self.outbox.put(encode.wire(encode.flow_mod(flow, command), self.outbox.next_xid()))
 
+    def _begin(self, generation: int) -> None:
+        self.generation = generation
+        self._tunnel_cookie = cookies.cookie(Category.TUNNEL, generation)
+        self._reverse_cookie = cookies.cookie(Category.REVERSE_TUNNEL, generation)
+        self._proxy_cookie = cookies.cookie(Category.PROXY_ND, generation)
+
     def put_static_flows(self, generation: int) -> None:
         """From now on every flow belongs to `generation`."""
-        self.generation = generation
+        self._begin(generation)
         for flow in pipeline.static_flows(self.layout, generation):
             self.put_flow(flow)
 
     def put_binding(self, binding: BindingCacheEntry) -> None:
-        """Install a binding that the engine already has."""
-        self._add_binding(binding, self.outbox.next_flow_xid(binding.home_address), with_proxy=True)
+        """Install a binding that the engine already has.
+
+        Its flows end with it: an adopted one may have reached the end of its lifetime already, as far as the switch
+        can tell, and each restart would give it another.
+        """
+        xid = self.outbox.next_flow_xid(binding.home_address)
+        self._add_binding(binding, xid, with_proxy=True, lifetimes=1)
 
     def tick(self, now: float) -> None:
         """Once a second."""

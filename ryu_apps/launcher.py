@@ -11,13 +11,15 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from deploy.config import Config, load
+from mip6core import addresses
 from mip6core.errors import ConfigError
 
 EXIT_FAILURE = 1
 EXIT_BAD_CONFIG = 2
+GOODBYE: Final = 0.05  # seconds for the last packets to leave
 
 LOG = logging.getLogger("mip6")
 
@@ -100,6 +102,9 @@ def _serve(config: Config) -> int:
     app = next(found for found in manager.applications.values() if isinstance(found, HomeAgentApp))
     if config.security.unprotected_signalling == "accept":
         LOG.warning("signalling is accepted without protection: anyone who can send to the home agent can register")
+    for node in config.security.mobile_nodes:
+        if node.unprotected_signalling == "accept":
+            LOG.warning("signalling is accepted without protection hoa=%s", addresses.text(node.home_address))
     LOG.info("listening openflow=%s:%d", config.openflow.listen, config.openflow.port)
     main_thread = eventlet.greenthread.getcurrent()
     _end_on_signals(eventlet, main_thread)
@@ -109,6 +114,8 @@ def _serve(config: Config) -> int:
             service.wait()
     except SystemExit:
         LOG.info("ending; flows stay until their bindings' lifetimes end")
+        app.say_goodbye()
+        eventlet.sleep(GOODBYE)
     finally:
         manager.close()
     return 0

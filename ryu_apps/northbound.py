@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from mip6core.addresses import Address, Prefix
+from mip6core.addresses import Address, Prefix, home_agents_anycast
 from mip6core.fsm import State
-from rest.service import BindingView, PortView, SwitchView
+from rest.service import BindingView, HomeAgentView, PortView, PrefixView, SwitchView
 from rest.wsgi import make_app
 from ryu_apps.of_compat import eventlet, hub
 
@@ -62,6 +62,33 @@ class Northbound:
 
     def switches(self) -> list[SwitchView]:
         return [self._switch(link) for link in self._app.config.home_links]
+
+    def home_agents(self) -> list[HomeAgentView]:
+        app = self._app
+        now = app.clock()
+        views = []
+        for link in app.engine.links:
+            own = link.router_advertisement.preference
+            views.append(HomeAgentView(link.name, None, [link.address], own, None))
+            views += [
+                HomeAgentView(link.name, e.link_local_address, list(e.addresses), e.preference, e.expires_at - now)
+                for e in app.engine.discovery.home_agents(link).entries(now)
+            ]
+        return views
+
+    def prefixes(self) -> list[PrefixView]:
+        now = self._app.clock()
+        return [
+            PrefixView(
+                link.name,
+                entry.prefix,
+                entry.remaining(entry.valid_lifetime, now),
+                entry.remaining(entry.preferred_lifetime, now),
+                home_agents_anycast(entry.prefix),
+            )
+            for link in self._app.engine.links
+            for entry in link.prefixes
+        ]
 
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""

@@ -7,7 +7,9 @@
        +-- Neighbor Discovery --> neighbor discovery (50)     +-- from the tunnel, not bound --> forward (40)
        |                              |                       +-- else --> NORMAL
        |                              +-- bound target --> proxy reply (51, 52)
-       +-- Mobility Header --> punt (60), the only table that outputs to the controller, each kind through its meter
+       +-- Mobility Header, ESP, requests about home agents and prefixes --> punt (60), the only table that outputs to
+       |                                                                the controller, each kind through its meter
+       +-- Router Advertisements --> on their way, and a copy to punt (60)
        +-- anything else --> NORMAL, or the table that the operator names
 
 Table numbers are ours from `first_table` on, so that the application can share a bridge.
@@ -20,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mip6core.addresses import Prefix, home_agents_anycast, text
 from ryu_apps.cookies import Category, cookie
 from ryu_apps.flowspec import (
     CONTROLLER,
@@ -63,20 +66,32 @@ class Punt(enum.IntEnum):
     NEIGHBOR_DISCOVERY = 2  # about an address that is being probed, defended or resolved
     TUNNEL_ERROR = 3  # too big for the tunnel, or hop limit used up: an ICMPv6 error is due
     UNRESOLVED = 4  # out of the reverse tunnel to a neighbour on the home link that is not resolved yet
+    HOME_DISCOVERY = 5  # a request about home agents or home prefixes (RFC 6275 sections 6.5 and 6.7)
+    ROUTER_DISCOVERY = 6  # a Router Advertisement, or a Router Solicitation where the home agent advertises
+    ESP = 7  # to the home agent: protected signalling, or return routability in a protected tunnel
+    HOME_TEST = 8  # a Mobility Header to a mobile node whose return routability may have to be protected
+    HOME_TEST_INIT = 9  # a Mobility Header out of the reverse tunnel, from such a node
 
 
 TOO_BIG: Final = "reg0"  # bit 0: longer than the tunnel MTU
 FROM_TUNNEL: Final = "reg1"  # 1: came out of the reverse tunnel
 PUNT_KIND: Final = "reg2"
+SOURCE_CHECKED: Final = "reg3"  # 1: may come from its mobile node as it is, says the IPsec policy
+DESTINATION_CHECKED: Final = "reg4"  # 1: may go to its mobile node as it is
 
 METER_BASE: Final = 0x6D00  # meters of other applications on the bridge have other numbers
 ETHERNET_HEADER: Final = 14
 IPV6: Final = 0x86DD
 ICMPV6: Final = 58
 GRE: Final = 47
+ESP: Final = 50
 MOBILITY_HEADER: Final = 135
-NEIGHBOR_SOLICITATION: Final = 135  # ICMPv6 type
+ROUTER_SOLICITATION: Final = 133  # ICMPv6 types
+ROUTER_ADVERTISEMENT: Final = 134
+NEIGHBOR_SOLICITATION: Final = 135
 NEIGHBOR_ADVERTISEMENT: Final = 136
+HA_ADDRESS_DISCOVERY_REQUEST: Final = 144
+MOBILE_PREFIX_SOLICITATION: Final = 146
 ND_HOP_LIMIT: Final = 255
 ND_RESERVED: Final = 1
 ND_OPTIONS_TYPE: Final = 2
@@ -86,6 +101,8 @@ WHOLE_PACKET: Final = 0xFFFF  # OFPCML_NO_BUFFER
 ERROR_QUOTE: Final = 1300  # octets, enough for an ICMPv6 error of 1280
 
 PRIORITY_BINDING: Final = 100
+PRIORITY_HOME_TEST: Final = 120
+PRIORITY_HOME_TEST_INIT: Final = 130
 PRIORITY_WATCH: Final = 200
 PRIORITY_NEIGHBOUR: Final = 90
 
@@ -101,11 +118,19 @@ class BridgeLayout:
     uplink_ports: tuple[int, ...]  # ports of this bridge by which tunnelled packets leave and arrive
     tunnel_mtu: int  # longest inner packet, octets
     next_table: int | None  # the operator's table for what is not ours; None: NORMAL
+    ipsec: bool = False  # mobile nodes have associations with the home agent
+    advertises: bool = False  # the home agent sends Router Advertisements, and answers solicitations for them
 
     @property
     def onward(self) -> Action:
         """What happens to a packet that is none of our business."""
         return Output(NORMAL) if self.next_table is None else Resubmit(self.next_table)
+
+    @property
+    def anycast_addresses(self) -> list[str]:
+        """The Mobile IPv6 Home-Agents anycast address of each prefix that has one (RFC 6275 section 10.5)."""
+        found = (home_agents_anycast(Prefix.parse(prefix)) for prefix in self.prefixes)
+        return [text(address) for address in found if address is not None]
 
 
 def meters(rates: dict[Punt, int]) -> list[MeterSpec]:
@@ -158,8 +183,22 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     add(Table.CLASSIFY, 190, {**ipv6, "in_port": LOCAL, "eth_src": mac, "ip_proto": GRE}, out)
     add(Table.CLASSIFY, 180, {**to_own, "ip_proto": GRE})
     add_punt(Table.CLASSIFY, 170, {**to_own, "ip_proto": MOBILITY_HEADER}, Punt.SIGNALLING)
+    if layout.ipsec:
+        add_punt(Table.CLASSIFY, 170, {**to_own, "ip_proto": ESP}, Punt.ESP)
+    # Behind a Home Address option, too: Open vSwitch looks for the type behind extension headers. Other home agents on
+    # the link have the same anycast address; what goes to them is known by the link-layer address.
+    for icmpv6_type in (HA_ADDRESS_DISCOVERY_REQUEST, MOBILE_PREFIX_SOLICITATION):
+        fields = {**to_own, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
+        add_punt(Table.CLASSIFY, 170, fields, Punt.HOME_DISCOVERY)
+    for anycast in layout.anycast_addresses:
+        to_anycast = {**ipv6, "eth_dst": mac, "ipv6_dst": anycast, "ip_proto": ICMPV6}
+        fields = {**to_anycast, "icmpv6_type": HA_ADDRESS_DISCOVERY_REQUEST}
+        add_punt(Table.CLASSIFY, 170, fields, Punt.HOME_DISCOVERY)
     add(Table.CLASSIFY, 160, solicitation, goto=Table.NEIGHBOR_DISCOVERY)
     add(Table.CLASSIFY, 160, advertisement, goto=Table.NEIGHBOR_DISCOVERY)
+    heard = (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT) if layout.advertises else (ROUTER_ADVERTISEMENT,)
+    for icmpv6_type in heard:
+        add_punt(Table.CLASSIFY, 160, {**nd, "icmpv6_type": icmpv6_type}, Punt.ROUTER_DISCOVERY, layout.onward)
     for icmpv6_type in (133, 134, 135, 136, 137):  # Neighbor Discovery is never tunnelled
         add(Table.CLASSIFY, 150, {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}, layout.onward)
     add(Table.CLASSIFY, 110, to_own, layout.onward)
@@ -209,6 +248,10 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     # tunnel port resolve theirs the same way.
     actions, goto = punt(Punt.NEIGHBOR_DISCOVERY, layout.onward)
     add(Table.NEIGHBOR_DISCOVERY, 150, {**advertisement, "ipv6_dst": own}, *actions, goto=goto)
+    # The anycast address is every home agent's on the link, each of which answers (10.5, RFC 4861 section 7.2.7).
+    for anycast in layout.anycast_addresses:
+        fields = {**solicitation, "ipv6_nd_target": anycast}
+        add_punt(Table.NEIGHBOR_DISCOVERY, 150, fields, Punt.NEIGHBOR_DISCOVERY, layout.onward)
     add(Table.NEIGHBOR_DISCOVERY, 0, {}, layout.onward)
 
     # The solicitation becomes the advertisement, in steps because each field can be set only where the match implies
@@ -272,6 +315,30 @@ def reverse_tunnel_flow(home_address: str, care_of_address: str, value: int, har
         PRIORITY_BINDING,
         match(eth_type=IPV6, ipv6_src=home_address, tun_ipv6_src=care_of_address),
         goto=Table.BINDINGS,
+        cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def home_test_flow(home_address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Mobility Headers to a mobile node that is away: Home Tests are wrapped by the controller (10.4.6)."""
+    actions, goto = punt(Punt.HOME_TEST)
+    fields = {"eth_type": IPV6, "ip_proto": MOBILITY_HEADER, "ipv6_dst": home_address, DESTINATION_CHECKED: 0}
+    return FlowSpec(
+        Table.BINDINGS, PRIORITY_HOME_TEST, match(**fields), actions, goto, cookie=value, hard_timeout=hard_timeout
+    )
+
+
+def home_test_init_flow(home_address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Mobility Headers out of the reverse tunnel: no Home Test Init may come in clear if it has to be protected."""
+    actions, goto = punt(Punt.HOME_TEST_INIT)
+    fields = {"eth_type": IPV6, "ip_proto": MOBILITY_HEADER, "ipv6_src": home_address, FROM_TUNNEL: 1}
+    return FlowSpec(
+        Table.BINDINGS,
+        PRIORITY_HOME_TEST_INIT,
+        match(**fields, **{SOURCE_CHECKED: 0}),
+        actions,
+        goto,
         cookie=value,
         hard_timeout=hard_timeout,
     )

@@ -58,15 +58,21 @@ def _delete(spec: FlowSpec, *addresses: str) -> bytes:
 
 _tunnel = pipeline.tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
 _reverse = pipeline.reverse_tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
+_home_test = pipeline.home_test_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
+_home_test_init = pipeline.home_test_init_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
 _proxy = pipeline.proxy_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
 
 # Each is filled in with (xid, cookie, hard timeout, addresses ...), all as octets.
 ADD_TUNNEL: Final = _add(_tunnel, _HOME, _CARE_OF)
 ADD_REVERSE_TUNNEL: Final = _add(_reverse, _HOME, _CARE_OF)
 ADD_PROXY: Final = _add(_proxy, _HOME)
+ADD_HOME_TEST: Final = _add(_home_test, _HOME)
+ADD_HOME_TEST_INIT: Final = _add(_home_test_init, _HOME)
 DELETE_TUNNEL: Final = _delete(_tunnel, _HOME)
 DELETE_REVERSE_TUNNEL: Final = _delete(_reverse, _HOME, _CARE_OF)
 DELETE_PROXY: Final = _delete(_proxy, _HOME)
+DELETE_HOME_TEST: Final = _delete(_home_test, _HOME)
+DELETE_HOME_TEST_INIT: Final = _delete(_home_test_init, _HOME)
 
 
 class PacketOut:
@@ -74,8 +80,8 @@ class PacketOut:
 
     __slots__ = ("_head", "_length", "_tail")
 
-    def __init__(self, *actions: flowspec.Action) -> None:
-        message = encode.packet_out(actions)
+    def __init__(self, *actions: flowspec.Action, in_port: int = flowspec.LOCAL) -> None:
+        message = encode.packet_out(actions, in_port)
         self._length = len(message)
         self._head = message[:2]
         self._tail = message[4:]

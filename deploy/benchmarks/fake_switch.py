@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
@@ -123,11 +124,16 @@ class FakeSwitch:
         self.send(HEADER.pack(4, PACKET_IN, 8 + len(body), 0) + body)
 
 
-def binding_update(node: Node, lifetime_units: int) -> bytes:
-    """The Ethernet frame of a home registration: Home Address option, Alternate Care-of Address, right checksum."""
+def binding_update(node: Node, lifetime_units: int, sign: Callable[[Node, bytes], bytes] | None = None) -> bytes:
+    """The Ethernet frame of a home registration: Home Address option, Alternate Care-of Address, right checksum.
+
+    `sign` adds options of its own to the Mobility Header, whose checksum is zero, and returns it.
+    """
     care_of, home = node.care_of_address, node.home_address
     header = struct.pack("!BBBBHHHH", 59, 3, 5, 0, 0, node.sequence, 0xC000, lifetime_units)
     message = header + b"\x01\0" + b"\x03\x10" + care_of  # PadN brings the option to 8n + 6
+    if sign is not None:
+        message = sign(node, message)
     assert len(message) % 8 == 0
     total = int.from_bytes(home + HOME_AGENT + struct.pack("!II", len(message), 135) + message, "big") % 0xFFFF
     checksum = 0xFFFF - total or 0xFFFF

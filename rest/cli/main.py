@@ -19,6 +19,15 @@ EXIT_STATUSES: Final = """\
 exit status: 0 done; 1 failed, or there is no such thing; 2 wrong command line or configuration file;
 3 the server does not answer"""
 
+# Of deploy.config.associations, which commands that need no keys do not load.
+KINDS: Final = ("binding", "prefix_discovery", "return_routability")
+ENCRYPTIONS: Final = ("aes-gcm", "aes-cbc", "3des-cbc", "null")
+INTEGRITIES: Final = ("hmac-sha1-96", "hmac-sha256-128", "hmac-sha384-192", "hmac-sha512-256")
+
+KEYS_HELP: Final = """\
+Makes the security associations that a mobile node shares with its home agent (RFC 3776), and writes a key file for
+the home agent and one or two files for the mobile node, readable for their owner only. No key is printed."""
+
 OVS_HELP: Final = """\
 Provisions the bridges of the home links: bridge, uplinks, tunnel port, controller, the home agent's address, its
 way out, and the wire format adapter. What is in place stays as it is, and setup a second time does nothing.
@@ -57,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_show(commands.add_parser("show", help="bindings, switches, statistics"))
+    _add_show(commands.add_parser("show", help="bindings, switches, home agents, prefixes, statistics"))
     _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended"))
     _add_config(commands.add_parser("config", help="the configuration file"))
+    _add_keys(commands.add_parser("keys", help="keys between mobile nodes and the home agent"))
     _add_ovs(
         commands.add_parser(
             "ovs",
@@ -80,6 +90,12 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     bindings.add_argument("--limit", type=_positive, metavar="N", help="not more than N (default: all)")
     bindings.add_argument("--cursor", help="go on where an earlier answer ended")
     _remote(objects, "switches", "show:show_switches", "switches of the configuration")
+    for name, run, what in (
+        ("home-agents", "show:show_home_agents", "home agents of the home links, this one and others"),
+        ("prefixes", "show:show_prefixes", "home prefixes, and their lifetimes"),
+    ):
+        listed = _remote(objects, name, run, what)
+        listed.add_argument("--home-link", metavar="NAME")
     _remote(objects, "statistics", "show:show_statistics", "counters")
 
 
@@ -95,6 +111,20 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     check = _command(actions, "check", "local:check_config", "say whether the file is good, or where it is not")
     check.add_argument("--config", required=True, metavar="FILE")
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    what = "fresh IPsec keys for a mobile node, in files for both ends"
+    generate = _command(actions, "generate", "keys:generate", what, KEYS_HELP)
+    generate.add_argument("--home-address", required=True, type=_address, metavar="ADDRESS")
+    generate.add_argument("--home-agent", required=True, type=_address, metavar="ADDRESS", help="on the home link")
+    generate.add_argument("--format", choices=("ip-xfrm", "setkey", "umip"), default="ip-xfrm", help="for the node")
+    generate.add_argument("--encryption", choices=ENCRYPTIONS, default="aes-cbc")
+    generate.add_argument("--integrity", choices=INTEGRITIES, default="hmac-sha256-128")
+    generate.add_argument("--kind", action="append", choices=KINDS, help="what to protect (default: everything)")
+    generate.add_argument("--spi", type=_positive, metavar="N", help="the first one; others follow (default: random)")
+    generate.add_argument("--directory", default=".", help="where the files are written (default: here)")
 
 
 def _add_ovs(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,14 @@ BINDING_COLUMNS: Final = (
 )
 FLAG_LETTERS: Final = {"acknowledge": "A", "home_registration": "H", "link_local": "L", "key_management": "K"}
 SWITCH_COLUMNS: Final = ("datapath_id", "home_link", "bridge", "connected", "address", "role", "flows", "ports")
+HOME_AGENT_COLUMNS: Final = (
+    *("home_link", "addresses", "preference", "remaining_lifetime"),
+    *("link_local_address", "own"),
+)
+PREFIX_COLUMNS: Final = (
+    *("home_link", "prefix", "valid_lifetime", "preferred_lifetime"),
+    "home_agents_anycast_address",
+)
 
 
 def show_bindings(options: argparse.Namespace) -> Exit:
@@ -64,6 +72,37 @@ def show_switches(options: argparse.Namespace) -> Exit:
         rows = [{**row, "ports": [port["name"] for port in row["ports"]]} for row in result["switches"]]
         print(table(rows, SWITCH_COLUMNS))
     return Exit.OK
+
+
+def show_home_agents(options: argparse.Namespace) -> Exit:
+    result = Client(options.server).get("/v1/home-agents", _home_link(options))
+    if options.output == "json":
+        print_json(result)
+    elif not result["home_agents"]:
+        print("no home agents")
+    else:
+        print(table(result["home_agents"], HOME_AGENT_COLUMNS))
+    return Exit.OK
+
+
+def show_prefixes(options: argparse.Namespace) -> Exit:
+    result = Client(options.server).get("/v1/prefixes", _home_link(options))
+    if options.output == "json":
+        print_json(result)
+    elif not result["prefixes"]:
+        print("no prefixes")
+    else:
+        lifetimes = ("valid_lifetime", "preferred_lifetime")
+        rows = [
+            {**row, **{name: "infinity" if row[name] is None else row[name] for name in lifetimes}}
+            for row in result["prefixes"]
+        ]
+        print(table(rows, PREFIX_COLUMNS))
+    return Exit.OK
+
+
+def _home_link(options: argparse.Namespace) -> dict[str, str]:
+    return {} if options.home_link is None else {"home_link": options.home_link}
 
 
 def show_statistics(options: argparse.Namespace) -> Exit:

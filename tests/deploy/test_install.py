@@ -132,7 +132,7 @@ def test_a_second_run_changes_nothing_and_is_quick() -> None:
 
     before = files()
     started = time.monotonic()
-    result = bash("step() { echo \"step: $1\"; exit 3; }; main", INSTALL_LOCKED="1")
+    result = bash('step() { echo "step: $1"; exit 3; }; main', INSTALL_LOCKED="1")
     assert (result.stdout, result.returncode) == ("install: everything is in place\n", 0), result.stderr
     assert time.monotonic() - started < 2
     assert files() == before

@@ -148,6 +148,20 @@ def test_show_switches_and_statistics(server: str, ctl: Ctl) -> None:
     assert ctl.json("show", "statistics") == {"homenet": {"bu_received": 3, "ba_sent_0": 2}}
 
 
+def test_show_home_agents_and_prefixes(server: str, ctl: Ctl) -> None:
+    header, own, other, _ = ctl("show", "home-agents").splitlines()
+    assert header.split()[:2] == ["HOME", "LINK"]
+    assert own.split() == ["homenet", "2001:db8:1::2", "10", "-", "-", "yes"]
+    assert other.split() == ["homenet", "2001:db8:1::3", "0", "1799", "fe80::3", "no"]
+    assert len(ctl.json("show", "home-agents", "--home-link", "labnet")["home_agents"]) == 1
+    _, first, second = ctl("show", "prefixes").splitlines()
+    anycast = "2001:db8:1:0:fdff:ffff:ffff:fffe"
+    assert first.split() == ["homenet", "2001:db8:1::/64", "infinity", "3600", anycast]
+    assert second.split() == ["labnet", "2001:db8:2::/124", "10", "0", "-"]
+    assert ctl("show", "prefixes", "--home-link", "nowhere") == "no prefixes\n"
+    assert ctl("show", "home-agents", "--home-link", "nowhere") == "no home agents\n"
+
+
 def test_a_table_too_wide_for_the_terminal_becomes_blocks(
     server: str, ctl: Ctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:

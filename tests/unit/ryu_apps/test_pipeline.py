@@ -4,7 +4,7 @@ import pytest
 
 from ryu_apps import cookies, pipeline
 from ryu_apps.cookies import Category
-from ryu_apps.flowspec import CONTROLLER, NORMAL, FlowSpec, Output, Resubmit
+from ryu_apps.flowspec import CONTROLLER, NORMAL, FlowSpec, Output, Resubmit, SetField
 from ryu_apps.pipeline import BridgeLayout, Punt, Table
 
 LAYOUT = BridgeLayout(
@@ -70,3 +70,62 @@ def test_each_home_prefix_is_intercepted(prefix: str) -> None:
         flow.table == Table.CLASSIFY and dict(flow.match).get("ipv6_dst") == prefix and flow.goto == Table.BINDINGS
         for flow in _flows()
     )
+
+
+def _found(flows: list[FlowSpec], **fields: object) -> list[FlowSpec]:
+    """The flows whose match has these fields."""
+    return [flow for flow in flows if fields.items() <= dict(flow.match).items()]
+
+
+SET_ROUTER_DISCOVERY = SetField(pipeline.PUNT_KIND, int(Punt.ROUTER_DISCOVERY))
+ANYCAST = ["2001:db8:1:0:fdff:ffff:ffff:fffe", "2001:db8:2:0:fdff:ffff:ffff:fffe"]
+
+
+def test_home_discovery_is_punted_to_the_home_agent_alone() -> None:
+    """RFC 6275 section 10.5: other home agents have the same anycast address, but not the link-layer address."""
+    flows = [*_found(_flows(), icmpv6_type=144), *_found(_flows(), icmpv6_type=146)]
+    assert sorted(str(dict(flow.match)["ipv6_dst"]) for flow in flows) == sorted([LAYOUT.home_agent] * 2 + ANYCAST)
+    for flow in flows:
+        assert flow.goto == Table.PUNT and flow.table == Table.CLASSIFY
+        if dict(flow.match)["ipv6_dst"] in ANYCAST:
+            assert dict(flow.match)["eth_dst"] == LAYOUT.link_layer_address
+
+
+def test_router_discovery_is_heard_on_its_way() -> None:
+    for advertises, types in ((False, {134}), (True, {133, 134})):
+        punts = [flow for flow in _flows(advertises=advertises) if SET_ROUTER_DISCOVERY in flow.actions]
+        assert {dict(flow.match)["icmpv6_type"] for flow in punts} == types
+        for flow in punts:
+            assert flow.actions[0] == Output(NORMAL)
+
+
+def test_solicitations_for_the_anycast_address_are_punted_on_their_way() -> None:
+    for address in ANYCAST:
+        (flow,) = _found(_flows(), ipv6_nd_target=address)
+        assert flow.table == Table.NEIGHBOR_DISCOVERY and flow.goto == Table.PUNT
+        assert flow.actions[0] == Output(NORMAL)
+
+
+def test_esp_is_ours_only_where_there_are_associations() -> None:
+    """Otherwise the host may have IPsec of its own."""
+    assert not _found(_flows(), ip_proto=50)
+    (flow,) = _found(_flows(ipsec=True), ip_proto=50)
+    assert dict(flow.match)["ipv6_dst"] == LAYOUT.home_agent
+    assert (flow.table, flow.goto, flow.actions) == (
+        Table.CLASSIFY,
+        Table.PUNT,
+        (SetField(pipeline.PUNT_KIND, int(Punt.ESP)),),
+    )
+
+
+def test_home_tests_are_looked_at_before_they_enter_the_tunnel() -> None:
+    """And a packet that has been looked at is not looked at again."""
+    binding = pipeline.tunnel_flow("2001:db8:1::100", "2001:db8:f1::100", 0, 0)
+    for flow in (
+        pipeline.home_test_flow("2001:db8:1::100", 0, 0),
+        pipeline.home_test_init_flow("2001:db8:1::100", 0, 0),
+    ):
+        assert flow.table == binding.table and flow.priority > binding.priority
+        assert flow.goto == Table.PUNT
+        checked = {pipeline.SOURCE_CHECKED, pipeline.DESTINATION_CHECKED} & dict(flow.match).keys()
+        assert [dict(flow.match)[register] for register in checked] == [0]

@@ -25,10 +25,16 @@ def test_flows_of_a_binding(seed: int) -> None:
     tunnel = pipeline.tunnel_flow(str(home), str(care_of), cookie, hard)
     reverse = pipeline.reverse_tunnel_flow(str(home), str(care_of), cookie, hard)
     proxy = pipeline.proxy_flow(str(home), cookie, hard)
+    test = pipeline.home_test_flow(str(home), cookie, hard)
+    test_init = pipeline.home_test_init_flow(str(home), cookie, hard)
     for template, addresses, flow, command in (
         (templates.ADD_TUNNEL, both, tunnel, ADD),
         (templates.ADD_REVERSE_TUNNEL, both, reverse, ADD),
         (templates.ADD_PROXY, one, proxy, ADD),
+        (templates.ADD_HOME_TEST, one, test, ADD),
+        (templates.ADD_HOME_TEST_INIT, one, test_init, ADD),
+        (templates.DELETE_HOME_TEST, one, test, DELETE),
+        (templates.DELETE_HOME_TEST_INIT, one, test_init, DELETE),
         (templates.DELETE_TUNNEL, one, tunnel, DELETE),
         (templates.DELETE_REVERSE_TUNNEL, both, reverse, DELETE),
         (templates.DELETE_PROXY, one, proxy, DELETE),

@@ -1,0 +1,1 @@
+"""IPsec between mobile nodes and the home agent, with static keys (RFC 3776, RFC 4877)."""

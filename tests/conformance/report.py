@@ -1,0 +1,66 @@
+"""The table of a run, as `docs/conformance.md` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.conformance.campaign import Outcome
+from tests.conformance.cases import CASES
+
+TABLE: Final = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
+
+
+def verdict(outcomes: Mapping[str, Outcome]) -> tuple[str, str]:
+    """pass or fail, and the reason why not passed."""
+    failed = {kind: outcome for kind, outcome in outcomes.items() if not outcome.passed}
+    if not failed:
+        return "pass", ""
+    reasons = [f"{kind}: {outcome.reason}" if len(outcomes) > 1 else outcome.reason for kind, outcome in failed.items()]
+    return "fail", "; ".join(reasons)
+
+
+def table(found: Mapping[str, Mapping[str, Outcome]], seconds: float) -> str:
+    """The document."""
+    verdicts = {name: verdict(outcomes) for name, outcomes in found.items()}
+    passed = sum(word == "pass" for word, _ in verdicts.values())
+    lines = [HEAD.format(total=len(found), passed=passed, failed=len(found) - passed, seconds=seconds)]
+    lines.append("| case | home link | title | reference | verdict | reason | seconds | note |")
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for name, outcomes in found.items():
+        case = CASES[name]
+        word, reason = verdicts[name]
+        took = max(outcome.seconds for outcome in outcomes.values())
+        cells = (name, " and ".join(case.links), case.title, case.reference, word, reason, f"{took:.1f}", case.note)
+        lines.append("| " + " | ".join(" ".join(cell.replace("|", "/").split()) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+HEAD: Final = """\
+# Conformance
+
+A tester of raw sockets and scapy plays mobile nodes, correspondents, routers and other home agents against a running
+`mip6-manager` and Open vSwitch, and judges what is on the wire. The tester and its cases are in `tests/conformance/`.
+This file is written by a run: `sudo deploy/test tests/conformance --conformance-table`.
+
+{total} cases: {passed} passed, {failed} failed, in {seconds:.0f} seconds.
+
+The cases are those of a catalogue that follows the IPv6 Ready Logo tests for home agents, which are about RFC 3775.
+Where
+RFC 6275 differs, it counts:
+
+- The probe for "no binding" is an Echo Request in clear: under ESP, RFC 6275 section 9.3.1 lets it pass.
+- After a de-registration that probe waits until the entry may be forgotten (section 10.3.2).
+- Binding Refresh Advice must be lower than the lifetime, not at most equal (section 6.2.4).
+- A Binding Update whose care-of address is the home address is a de-registration by its lifetime of 0 alone.
+- The unknown Mobility Header type is 255.
+
+Where IPsec only carries the signalling of a case, it travels in clear.
+"""
+
+
+def read_verdicts(document: str) -> dict[str, str]:
+    """The verdicts of a table, by case."""
+    rows = [line.split(" | ") for line in document.splitlines() if line.startswith("| HA_")]
+    return {row[0].removeprefix("| "): row[4] for row in rows}

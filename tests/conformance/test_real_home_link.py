@@ -1,0 +1,18 @@
+"""The cases on a real home link."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.campaign import Campaign
+from tests.conformance.site import REAL
+from tests.conformance.verdicts import judge, names
+
+KIND = REAL
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.mark.parametrize("name", names(KIND))
+def test_case(campaign: Campaign, name: str) -> None:
+    judge(campaign.outcome(name))

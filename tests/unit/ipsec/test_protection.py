@@ -1,0 +1,118 @@
+"""The bridge's side of IPsec with any octets: what is dropped is counted, and nothing raises."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy import config
+from mip6core import addresses
+from mip6core.addresses import Prefix
+from mip6core.codec import ipv6
+from mip6core.home_agent import HomeAgent, HomeLink, HomePrefix, Limits
+from ryu_apps.home_bridge import HomeBridge
+from ryu_apps.ipsec.gateway import Gateway
+from ryu_apps.pipeline import BridgeLayout, Punt
+from tests.unit.ipsec.test_gateway import CARE_OF, HOME, LINK, OWN, Site, binding_update, from_away
+
+MAC = bytes.fromhex("020000000002")
+CORRESPONDENT = addresses.parse("2001:db8:9::9")
+SITE = Site()
+
+
+def bridge() -> tuple[HomeBridge, dict[str, int]]:
+    """A bridge in front of nothing, with one binding and all its associations."""
+    statistics: dict[str, int] = defaultdict(int)
+    link = HomeLink("homenet", OWN, (HomePrefix(Prefix.parse("2001:db8:1::/64")),), MAC)
+    engine = HomeAgent([link], Limits(), lambda n: bytes(n))
+    layout = BridgeLayout("2001:db8:1::2", MAC.hex(":"), ("2001:db8:1::/64",), 1, (2,), 1460, None, ipsec=True)
+    security = config.parse({"home_links": [LINK], "security": {"mobile_nodes": SITE.nodes}}).security
+    gateway = Gateway(security, bytes, 0, statistics)
+    made = HomeBridge(
+        engine,
+        link,
+        layout,
+        addresses.parse("2001:db8:1::1"),
+        _sent.append,
+        lambda: 0.0,
+        statistics,
+        _no_actions,
+        gateway,
+    )
+    made.ready = True
+    assert engine.adopt(link, HOME, CARE_OF, 1, 0xC000, 400.0, 0.0)
+    return made, statistics
+
+
+_sent: list[bytes] = []
+
+
+def _no_actions(actions: list[Any]) -> None:
+    raise AssertionError("there is one link")
+
+
+BRIDGE, STATISTICS = bridge()
+NEXT_HEADERS = st.sampled_from([0, 41, 43, 44, 50, 51, 58, 59, 60, 135])
+KINDS = st.sampled_from([Punt.ESP, Punt.HOME_TEST, Punt.HOME_TEST_INIT, Punt.SIGNALLING])
+
+
+def punted(kind: Punt, packet: bytes) -> None:
+    BRIDGE.punted(kind, MAC + MAC + b"\x86\xdd" + packet)
+    BRIDGE.outbox.flush()
+
+
+@settings(max_examples=300)
+@given(KINDS, st.binary(max_size=200))
+def test_any_frame(kind: Punt, octets: bytes) -> None:
+    punted(kind, octets)
+
+
+@settings(max_examples=300)
+@given(KINDS, NEXT_HEADERS, st.binary(max_size=150), st.booleans(), st.sampled_from([OWN, HOME, CORRESPONDENT]))
+def test_any_upper_layer(kind: Punt, next_header: int, octets: bytes, option: bool, destination: bytes) -> None:
+    for source in (HOME, CARE_OF, CORRESPONDENT):
+        home_address = HOME if option else None
+        punted(kind, ipv6.build(source, destination, next_header, octets, home_address=home_address))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["binding", "return_routability", "prefix_discovery"]), NEXT_HEADERS, st.binary(max_size=150))
+def test_any_octets_under_the_right_keys(kind: str, next_header: int, octets: bytes) -> None:
+    sealed = SITE.octets(kind, next_header, octets)
+    for source, home_address in ((HOME, None), (CARE_OF, HOME), (CARE_OF, None)):
+        punted(Punt.ESP, ipv6.build(source, OWN, 50, sealed, home_address=home_address))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_real_packet_with_some_octets_changed(data: st.DataObject) -> None:
+    octets = bytearray(SITE.sealed(from_away(binding_update())).packet)
+    for _ in range(data.draw(st.integers(1, 4))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    punted(Punt.ESP, bytes(octets[: data.draw(st.integers(0, len(octets)))]))
+
+
+def test_what_is_wrong_is_counted() -> None:
+    good = SITE.sealed(from_away(binding_update())).packet
+    for packet, reason in (
+        (good[:50], "truncated"),
+        (good[:-1] + bytes((good[-1] ^ 1,)), "esp_bad_integrity"),
+        (ipv6.build(CARE_OF, OWN, 50, b"\0\0\x09\x99" + bytes(60), home_address=HOME), "esp_unknown_spi"),
+        (ipv6.build(CARE_OF, OWN, 50, b"\0\0\x01", home_address=HOME), "esp_truncated"),
+        (ipv6.build(CARE_OF, OWN, 50, ipv6.parse(good).upper, home_address=CORRESPONDENT), "esp_home_address"),
+    ):
+        before = STATISTICS[f"dropped_{reason}"]
+        punted(Punt.ESP, packet)
+        assert STATISTICS[f"dropped_{reason}"] == before + 1
+
+
+def test_fragments_towards_the_mobile_node() -> None:
+    """One may be a part of a Home Test, and may not pass in clear."""
+    before, sent = STATISTICS["dropped_fragment"], len(_sent)
+    fragment = bytes((135, 0, 0, 1)) + bytes(4) + b"\x3b\x02\x03\0" + bytes(12)
+    punted(Punt.HOME_TEST, ipv6.build(CORRESPONDENT, HOME, 44, fragment))
+    assert STATISTICS["dropped_fragment"] == before + 1
+    assert len(_sent) == sent

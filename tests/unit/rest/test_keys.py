@@ -1,0 +1,118 @@
+"""mip6ctl keys: both ends get the same keys, and nobody else sees them."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy import config
+from deploy.config import associations
+from mip6core import addresses
+from rest.cli import main as command_line
+from rest.cli.main import main
+
+HOME_ADDRESS, HOME_AGENT = "2001:db8:1::100", "2001:db8:1::2"
+FILES = {"ip-xfrm": ["xfrm.sh"], "setkey": ["setkey.conf"], "umip": ["mip6d.conf", "sa.conf"]}
+
+
+def generate(directory: Path, *words: str) -> int:
+    address = ["--home-address", HOME_ADDRESS, "--home-agent", HOME_AGENT]
+    return main(["keys", "generate", *address, "--directory", str(directory), *words])
+
+
+def loaded(key_file: str) -> config.Config:
+    """The key file as the configuration takes it."""
+    link = {"name": "homenet", "bridge": "br-home", "address": HOME_AGENT, "prefixes": ["2001:db8:1::/64"]}
+    node = {"home_address": HOME_ADDRESS, "key_file": key_file}
+    rest = {"router": "2001:db8:1::1", "uplinks": ["uplink0"]}
+    return config.parse({"home_links": [{**link, **rest}], "security": {"mobile_nodes": [node]}})
+
+
+@pytest.mark.parametrize("form", FILES)
+@pytest.mark.parametrize("encryption", ["aes-cbc", "3des-cbc"])
+@pytest.mark.parametrize("integrity", ["hmac-sha1-96", "hmac-sha512-256"])
+def test_both_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, encryption: str, integrity: str
+) -> None:
+    """Each key of ours is the mobile node's for the same SPI and the same direction."""
+    words = ("--format", form, "--encryption", encryption, "--integrity", integrity, "--spi", "273", "-o", "json")
+    assert generate(tmp_path, *words) == 0
+    printed = capsys.readouterr().out
+    written = json.loads(printed)
+    assert [path.split(".", 1)[1] for path in written["mobile_node"]] == FILES[form]
+    for path in (written["home_agent"], *written["mobile_node"]):
+        assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+    text = "".join(Path(path).read_text() for path in written["mobile_node"])
+    spi = 273
+    (node,) = loaded(written["home_agent"]).security.mobile_nodes
+    assert [association.kind for association in node.all_associations] == list(associations.KINDS)
+    for association in node.all_associations:
+        assert (association.encryption, association.integrity) == (encryption, integrity)
+        for direction, towards in ((association.inbound, HOME_AGENT), (association.outbound, None)):
+            assert direction.spi == spi
+            (line,) = re.findall(rf".*\badd .*{spi:#x} .*", text)
+            assert f"0x{direction.encryption_key.hex()}" in line
+            assert f"0x{direction.integrity_key.hex()}" in line
+            assert direction.encryption_key.hex() not in printed
+            source, destination = re.findall(r'2001:[0-9a-f:]+|"\$care_of"|CARE_OF_ADDRESS', line)[:2]
+            assert (destination if towards else source) == HOME_AGENT
+            spi += 1
+    assert addresses.text(node.home_address) == HOME_ADDRESS
+
+
+def test_names_are_those_of_the_configuration() -> None:
+    assert command_line.KINDS == associations.KINDS
+    assert command_line.ENCRYPTIONS == tuple(associations.ENCRYPTION_KEYS)
+    assert command_line.INTEGRITIES == tuple(associations.INTEGRITY_KEYS)
+
+
+def test_aes_gcm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(tmp_path, "--encryption", "aes-gcm", "--kind", "binding", "-o", "json") == 0
+    written = json.loads(capsys.readouterr().out)
+    (association,) = loaded(written["home_agent"]).security.mobile_nodes[0].all_associations
+    key = association.outbound.encryption_key.hex()
+    assert f"aead 'rfc4106(gcm(aes))' 0x{key} 128" in Path(written["mobile_node"][0]).read_text()
+    for form in ("setkey", "umip"):
+        assert generate(tmp_path / form, "--encryption", "aes-gcm", "--format", form) == 2
+
+
+def test_umip_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Policies and keys meet by their numbers."""
+    assert generate(tmp_path, "--format", "umip", "-o", "json") == 0
+    policies, keys = (Path(path).read_text() for path in json.loads(capsys.readouterr().out)["mobile_node"])
+    assert re.findall(r"IPsecPolicy (\w+) UseESP (\d) (\d);", policies) == [
+        ("HomeRegBinding", "1", "2"),
+        ("MobPfxDisc", "3", "4"),
+        ("TunnelHomeTesting", "5", "6"),
+    ]
+    assert re.findall(r"-u (\d) -m (\w+)", keys) == [
+        *(("1", "transport"), ("2", "transport"), ("3", "transport"), ("4", "transport")),
+        *(("5", "tunnel"), ("6", "tunnel")),
+    ]
+
+
+def test_what_is_printed_is_for_the_configuration_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(tmp_path) == 0
+    printed = capsys.readouterr().out
+    path = tmp_path / "2001-db8-1--100.keys.yaml"
+    assert f"key_file: {path}" in printed and f"home_address: {HOME_ADDRESS}" in printed
+    for association in loaded(str(path)).security.mobile_nodes[0].all_associations:
+        assert association.inbound.encryption_key.hex() not in printed
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "2001-db8-1--100.xfrm.sh").write_text("mine")
+    assert generate(tmp_path) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["2001-db8-1--100.xfrm.sh"]
+
+
+def test_return_routability_is_encrypted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(tmp_path, "--encryption", "null") == 2
+    assert "return routability" in capsys.readouterr().err
+    assert generate(tmp_path, "--encryption", "null", "--kind", "binding") == 0
+    assert not list(tmp_path.glob("*.conf"))

@@ -24,6 +24,7 @@ LIFETIME: Final = 105  # units of 4 s: 420 s
 ANSWER: Final = 4.0  # seconds that an answer may take; Duplicate Address Detection is one of them
 QUIET: Final = 2.5  # seconds without an answer that count as none: longer than Duplicate Address Detection
 MAX_DELETE_BCE_TIMEOUT: Final = 10.0  # seconds (RFC 6275 section 12)
+SETTLED: Final = 0.2  # seconds; Open vSwitch's cache follows its tables after a moment (a millisecond, or more if busy)
 PING_DATA: Final = b"conformance test"
 
 
@@ -151,6 +152,7 @@ class Tester:
         `change` makes of the Mobility Header what is sent; it puts the checksum right if it has to be.
         """
         home = self.home_address if home_address_option == "" else home_address_option
+        MIP6OptAltCoA(acoa=alternate or care_of_address)
         message = MIP6MH_BU(
             mhtype=mh_type,
             seq=sequence,

@@ -8,7 +8,7 @@ from typing import Final
 from tests.conformance import wire
 from tests.conformance.campaign import family
 from tests.conformance.links import solicitation
-from tests.conformance.tester import QUIET, Tester
+from tests.conformance.tester import QUIET, SETTLED, Tester
 from tests.conformance.wire import Seen
 
 CLAIMS_OVER: Final = 3.5  # seconds; RFC 6275 10.4.1 lets the claim be repeated: 3 times, a second between
@@ -93,6 +93,7 @@ def stopped(tester: Tester) -> None:
     tester.send_far(tester.binding_update(tester.care_of[0], 16, lifetime=0, flags=flags))
     found = tester.acknowledged_away(tester.care_of[0], since)
     tester.check((found.status, found.lifetime) == (0, 0), f"status {found.status}, lifetime {found.lifetime}")
+    time.sleep(SETTLED)
     since = tester.mark()
     ask(tester, tester.case.parameters["solicitation"], tester.neighbour, asked(tester), asked(tester))
     tester.quiet(lambda seen: claims(seen, asked(tester)), "after de-registration", since)

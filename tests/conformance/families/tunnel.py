@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, ICMPv6PacketTooBig, ICMPv6TimeExceeded
@@ -9,7 +10,7 @@ from scapy.packet import Packet, Raw
 
 from tests.conformance import wire
 from tests.conformance.campaign import family
-from tests.conformance.tester import Echo, Tester
+from tests.conformance.tester import SETTLED, Echo, Tester
 from tests.conformance.wire import Seen
 
 HOP_LIMIT_AT: Final = 7
@@ -111,6 +112,7 @@ def reverse_tunnel_after_move(tester: Tester) -> None:
 def tunnel_after_move(tester: Tester) -> None:
     for sequence, care_of_address in enumerate(tester.care_of, start=15):
         tester.reg(care_of_address, sequence)
+        time.sleep(SETTLED)
         tunnelled(tester, tester.correspondents[0], care_of_address)
 
 
@@ -122,6 +124,7 @@ def no_tunnel_after_deregistration(tester: Tester) -> None:
     since = tester.mark()
     tester.send_far(tester.binding_update(care_of_address, 16, lifetime=0))
     tester.acknowledged_away(care_of_address, since)
+    time.sleep(SETTLED)
     since = tester.mark()
     upper = tester.echo().request(correspondent, tester.home_address)
     tester.send_far(wire.packet(correspondent, tester.home_address, wire.ICMPV6, upper), mac)

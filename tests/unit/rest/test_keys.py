@@ -66,8 +66,8 @@ def test_both_ends(
 
 def test_names_are_those_of_the_configuration() -> None:
     assert command_line.KINDS == associations.KINDS
-    assert command_line.ENCRYPTIONS == tuple(associations.ENCRYPTION_KEYS)
-    assert command_line.INTEGRITIES == tuple(associations.INTEGRITY_KEYS)
+    assert tuple(associations.ENCRYPTION_KEYS) == command_line.ENCRYPTIONS
+    assert tuple(associations.INTEGRITY_KEYS) == command_line.INTEGRITIES
 
 
 def test_aes_gcm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

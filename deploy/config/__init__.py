@@ -179,7 +179,8 @@ class Config:
     openflow: Annotated[OpenFlow, read.section(OpenFlow)] = OpenFlow()
     rest: Annotated[Rest, read.section(Rest)] = Rest()
     store: Annotated[Store, read.section(Store)] = Store()
-    security: Annotated[Security, read.section(Security)] = Security()
+    # A file that says nothing of security is one to try things out with: everything is accepted, and the log warns.
+    security: Annotated[Security, read.section(Security)] = Security(unprotected_signalling="accept")
     limits: Annotated[LimitsConfig, read.section(LimitsConfig)] = LimitsConfig()
     # None: every home address of the home links may register, from everywhere.
     access: Annotated[AccessList | None, access_rules.access] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
@@ -13,9 +14,9 @@ from tests.conformance.campaign import Campaign, Outcome
 from tests.conformance.cases import CASES
 from tests.conformance.site import Kind, running
 
-OUTCOMES = pytest.StashKey[dict[str, dict[str, Outcome]]]()
-STARTED = pytest.StashKey[float]()
-OPTION = "--conformance-table"
+OUTCOMES: Final = pytest.StashKey[defaultdict[str, dict[str, Outcome]]]()
+STARTED: Final = pytest.StashKey[float]()
+OPTION: Final = "--conformance-table"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,8 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[OUTCOMES] = defaultdict(dict)
+    outcomes: defaultdict[str, dict[str, Outcome]] = defaultdict(dict)
+    config.stash[OUTCOMES] = outcomes
     config.stash[STARTED] = time.monotonic()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A table that is about to be written anew is not compared with the suite."""
+    if config.getoption(OPTION, default=False):
+        items[:] = [item for item in items if item.name != "test_table_is_that_of_the_suite"]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -46,7 +54,7 @@ def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
     """All chosen cases of a module, started together at its site."""
     kind: Kind = request.module.KIND
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    chosen = [item.callspec.params["name"] for item in items if item.module is request.module]
+    chosen = [str(item.callspec.params["name"]) for item in items if item.module is request.module]
     with running(kind) as site:
         campaign = Campaign(site, chosen)
         yield campaign

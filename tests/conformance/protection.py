@@ -49,6 +49,8 @@ class Association:
 
         return {
             "kind": kind,
+            # All Mobility Headers, as SA1 and SA2 of the catalogue; of ICMPv6 not the echoes, which probe in clear.
+            "selector": "protocol" if kind == "binding" else "message",
             "encryption": "aes-cbc",
             "integrity": "hmac-sha256-128",
             "inbound": direction(self.inbound),

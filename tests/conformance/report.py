@@ -49,8 +49,8 @@ A tester of raw sockets and scapy plays mobile nodes, correspondents, routers an
 `mip6-manager` and Open vSwitch, and judges what is on the wire. The tester and its cases are in `tests/conformance/`.
 This file is written by a run: `sudo deploy/test tests/conformance --conformance-table`.
 
-The run took {seconds:.0f} seconds. The cases are those of a catalogue that follows the IPv6 Ready Logo tests for home agents, which are about RFC 3775.
-Where RFC 6275 differs, it counts:
+The run took {seconds:.0f} seconds. The cases are those of a catalogue that follows the IPv6 Ready Logo tests for home
+agents, which are about RFC 3775. Where RFC 6275 differs, it counts:
 
 - The probe for "no binding" is an Echo Request in clear: under ESP, RFC 6275 section 9.3.1 lets it pass.
 - After a de-registration that probe waits until the entry may be forgotten (section 10.3.2).
@@ -58,7 +58,7 @@ Where RFC 6275 differs, it counts:
 - A Binding Update whose care-of address is the home address is a de-registration by its lifetime of 0 alone.
 - The unknown Mobility Header type is 255.
 
-Where IPsec only carries the signalling of a case, it travels in clear.
+Signalling of the catalogue's cases travels in ESP (AES-CBC, HMAC-SHA-256, static keys), that of the others in clear.
 """
 
 

@@ -84,7 +84,7 @@ class Site:
         self.protections = {
             case.number: Protection(case.number, home_address(case.number), kind.home_agent)
             for case in CASES.values()
-            if case.ipsec == "essential" and kind.name in case.links
+            if case.protected and kind.name in case.links
         }
         self._config = network.directory / "mip6.yaml"
         self._config.write_text(yaml.safe_dump(configuration(kind, self.protections)))

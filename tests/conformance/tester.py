@@ -71,7 +71,6 @@ class Tester:
         self.neighbour = address(HOME, number, CORRESPONDENT)  # a correspondent on the home link
         self.neighbour_link_local = address("fe80::", number, CORRESPONDENT)
         self.neighbour_mac = links.mac_of(number, CORRESPONDENT)
-        # Only cases about IPsec use it; where it would be but the carrier, signalling is in clear.
         self.protection: Protection | None = site.protections.get(number)
         self._echoes = 0
         self.inbox = site.switchboard.open(number)
@@ -152,13 +151,13 @@ class Tester:
         `change` makes of the Mobility Header what is sent; it puts the checksum right if it has to be.
         """
         home = self.home_address if home_address_option == "" else home_address_option
-        MIP6OptAltCoA(acoa=alternate or care_of_address)
+        option = MIP6OptAltCoA(acoa=alternate or care_of_address)
         message = MIP6MH_BU(
             mhtype=mh_type,
             seq=sequence,
             flags=flags,
             mhtime=lifetime,
-            options=[MIP6OptAltCoA(acoa=alternate or care_of_address)],
+            options=[option],
         )
         upper = wire.upper_octets(home or care_of_address, self.site.home_agent, message, wire.MOBILITY)
         protocol, payload = self.sealed(wire.MOBILITY, change(upper))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.conformance.campaign import Outcome
-from tests.conformance.cases import CASES, KNOWN_FAILURES
+from tests.conformance.cases import CASES, KnownFailure
 from tests.conformance.site import Kind
 
 
@@ -12,10 +14,11 @@ def names(kind: Kind) -> list[str]:
     return [case.id for case in CASES.values() if kind.name in case.links]
 
 
-def judge(outcome: Outcome) -> None:
-    """A case passes unless it is known not to; one that is known not to must still fail, or the list is wrong."""
-    known = KNOWN_FAILURES.get(outcome.case.id)
+def judge(outcome: Outcome, known: KnownFailure | None) -> None:
+    """A case passes unless it is known not to; then it must fail, and for the known reason only."""
     if known is None:
         assert outcome.passed, outcome.reason
-    else:
-        assert not outcome.passed, f"it passes: take it out of known_failures.yaml ({known})"
+        return
+    assert not outcome.passed, f"it passes: take it out of known_failures.yaml ({known.because})"
+    others = [problem for problem in outcome.problems if not re.match(known.problem, problem)]
+    assert not others, "; ".join(others)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.conformance import wire
 from tests.conformance.campaign import family
 from tests.conformance.links import advertisement, solicitation
@@ -133,7 +135,7 @@ def older_sequence(tester: Tester) -> None:
     tester.bound(first)
 
 
-def to(*destinations: str):  # type: ignore[no-untyped-def]
+def to(*destinations: str) -> Callable[[Seen], bool]:
     """Packets to one of these addresses."""
 
     def wanted(seen: Seen) -> bool:
@@ -142,7 +144,7 @@ def to(*destinations: str):  # type: ignore[no-untyped-def]
     return wanted
 
 
-def probe_for(target: str):  # type: ignore[no-untyped-def]
+def probe_for(target: str) -> Callable[[Seen], bool]:
     """Duplicate Address Detection for an address (RFC 4862 section 5.4.2)."""
 
     def wanted(seen: Seen) -> bool:

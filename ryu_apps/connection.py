@@ -29,6 +29,7 @@ from ryu_apps.of_compat import (
 LOG = logging.getLogger(__name__)
 
 CHUNK: Final = 65_536  # octets
+MAX_BATCH: Final = 8  # messages between two writes
 MAX_TURN: Final = 0.005  # seconds
 OF_HEADER: Final = struct.Struct("!BBHI")
 FAST_TYPES: Final = frozenset(
@@ -97,7 +98,7 @@ class FastDatapath(controller.Datapath):
 
     def _handle(self, octets: bytes) -> bytes:
         """Handle the whole messages in `octets` and return what is left."""
-        offset, end = 0, len(octets)
+        offset, end, handled = 0, len(octets), 0
         while end - offset >= OF_HEADER.size:
             version, message_type, length, xid = OF_HEADER.unpack_from(octets, offset)
             if length < OF_HEADER.size:
@@ -111,6 +112,9 @@ class FastDatapath(controller.Datapath):
             receiver = self.receiver
             if receiver is None or message_type not in FAST_TYPES or not receiver.receive(message_type, xid, message):
                 self._dispatch(version, message_type, length, xid, message)
+            handled += 1
+            if receiver is not None and handled % MAX_BATCH == 0:
+                receiver.chunk_received()  # the switch gets to work while the rest of a burst is handled
         return octets[offset:] if offset else octets
 
     def _dispatch(self, version: int, message_type: int, length: int, xid: int, message: bytes) -> None:

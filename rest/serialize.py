@@ -43,8 +43,6 @@ def switch(view: SwitchView) -> dict[str, Any]:
         "address": view.address,
         "role": view.role,
         "ports": [{"number": port.number, "name": port.name} for port in view.ports],
-        "capabilities": list(view.capabilities),
-        "flows": view.flows,
     }
 
 

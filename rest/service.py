@@ -45,8 +45,6 @@ class SwitchView:
     address: str | None = None  # where it connects from
     role: str | None = None  # of this controller: master, slave, equal
     ports: Sequence[PortView] = ()
-    capabilities: Sequence[str] = ()
-    flows: int | None = None  # of ours
 
 
 @dataclass(slots=True)

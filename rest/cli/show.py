@@ -17,7 +17,7 @@ BINDING_COLUMNS: Final = (
     *("sequence", "lifetime", "remaining_lifetime", "flags"),
 )
 FLAG_LETTERS: Final = {"acknowledge": "A", "home_registration": "H", "link_local": "L", "key_management": "K"}
-SWITCH_COLUMNS: Final = ("datapath_id", "home_link", "bridge", "connected", "address", "role", "flows", "ports")
+SWITCH_COLUMNS: Final = ("datapath_id", "home_link", "bridge", "connected", "address", "role", "ports")
 HOME_AGENT_COLUMNS: Final = (
     *("home_link", "addresses", "preference", "remaining_lifetime"),
     *("link_local_address", "own"),

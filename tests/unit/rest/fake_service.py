@@ -65,8 +65,6 @@ class FakeService:
                 address="127.0.0.1:40000",
                 role="equal",
                 ports=[PortView(1, "uplink0"), PortView(2, "mip6-br-home")],
-                capabilities=["meters"],
-                flows=12,
             ),
             SwitchView(datapath_id=None, home_link="labnet", bridge="br-lab", connected=False),
         ]

@@ -238,8 +238,6 @@ def test_switches(service: FakeService) -> None:
         "address": "127.0.0.1:40000",
         "role": "equal",
         "ports": [{"number": 1, "name": "uplink0"}, {"number": 2, "name": "mip6-br-home"}],
-        "capabilities": ["meters"],
-        "flows": 12,
     }
     assert (missing["datapath_id"], missing["connected"], missing["ports"]) == (None, False, [])
 

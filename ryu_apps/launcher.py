@@ -91,6 +91,7 @@ def _serve(config: Config) -> int:
     from ryu_apps import connection, northbound
     from ryu_apps.app import HomeAgentApp
     from ryu_apps.of_compat import AppManager, cfg
+    from ryu_apps.service_manager import ServiceManager
 
     cfg.CONF(
         args=["--ofp-listen-host", config.openflow.listen, "--ofp-tcp-listen-port", str(config.openflow.port)],
@@ -114,11 +115,15 @@ def _serve(config: Config) -> int:
     gc.set_threshold(GC_THRESHOLD)
     main_thread = eventlet.greenthread.getcurrent()
     _end_on_signals(eventlet, main_thread)
+    service_manager = ServiceManager()
     try:
         app.loops.spawn("rest", northbound.serve, app, config.rest.listen, config.rest.port)
+        app.loops.spawn("watchdog", service_manager.keep_alive, lambda: not app.loops.died, eventlet.sleep)
+        service_manager.ready(f"OpenFlow on {config.openflow.listen} port {config.openflow.port}")
         for service in services:
             service.wait()
     except SystemExit:
+        service_manager.stopping()
         LOG.info("ending; flows stay until their bindings' lifetimes end")
         app.say_goodbye()
         eventlet.sleep(GOODBYE)

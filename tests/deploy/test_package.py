@@ -1,0 +1,90 @@
+"""The Debian package: built, installed and removed again, in a throw-away copy of this system."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILD_TIMEOUT = 600  # seconds, most of them pip's
+
+# An overlay file system: what is installed lands in memory and is gone with the mount namespace.
+THROW_AWAY_SYSTEM = """
+set -euo pipefail
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+mount -t proc proc /mnt/root/proc
+mount --bind /dev /mnt/root/dev
+cp "$1" /mnt/root/tmp/mip6.deb
+ip link set lo up
+exec chroot /mnt/root bash -c "set -e; cd /; $2"
+"""
+
+CONFIGURATION = """
+home_links:
+  - name: homenet
+    bridge: br-home
+    address: 2001:db8:1::2
+    prefixes: [2001:db8:1::/64]
+    router: 2001:db8:1::1
+    uplinks: [eth1]
+"""
+
+
+@pytest.fixture(scope="module")
+def package() -> Path:
+    result = subprocess.run(
+        [ROOT / "deploy/package/build-deb"], capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return Path(result.stdout.strip())
+
+
+def on_a_throw_away_system(package: Path, script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "bash", "-c", THROW_AWAY_SYSTEM, "-", package, script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT + 60)
+def test_the_installed_programs_serve_as_their_own_user_and_purging_leaves_nothing(package: Path) -> None:
+    result = on_a_throw_away_system(
+        package,
+        f"""
+        dpkg --install /tmp/mip6.deb
+        systemd-analyze verify /usr/lib/systemd/system/mip6-manager.service /usr/lib/systemd/system/mip6-ovs.service
+        echo '{CONFIGURATION}' >/etc/mip6/mip6.yaml
+        mip6ctl config check --config /etc/mip6/mip6.yaml
+        setpriv --reuid mip6 --regid mip6 --clear-groups mip6-manager --config /etc/mip6/mip6.yaml 2>/tmp/log &
+        for attempt in $(seq 100); do mip6ctl show statistics >/tmp/shown 2>/dev/null && break; sleep 0.2; done
+        cat /tmp/shown
+        ps -eo user=,args= | grep '[m]ip6-manager --config'
+        kill %1
+        wait %1
+        rm /etc/mip6/mip6.yaml
+        dpkg --purge mip6
+        for left in /opt/mip6 /usr/bin/mip6ctl /usr/lib/systemd/system/mip6-manager.service /etc/mip6; do
+            [ ! -e $left ] || echo "left: $left"
+        done
+        """,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "/etc/mip6/mip6.yaml is good (home_links: homenet)" in result.stdout
+    assert re.search(r"^mip6 .*mip6-manager", result.stdout, re.MULTILINE)
+    assert "left:" not in result.stdout
+
+
+def test_the_shim_comes_compiled_and_topologies_stay_away(package: Path) -> None:
+    listing = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
+    assert "/site-packages/deploy/shim/ip6ip6.bpf.o\n" in listing
+    assert "/site-packages/topo/" not in listing
+    owners = {line.split()[1] for line in listing.splitlines()}
+    assert owners == {"root/root"}

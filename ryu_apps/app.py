@@ -15,10 +15,12 @@ from mip6core.actions import Action
 from mip6core.events import Event
 from mip6core.home_agent import HomeAgent, HomeLink, Limits
 from ryu_apps import cookies, encode, flow_dump, pipeline
+from ryu_apps.bridge import Bridge
 from ryu_apps.connection import FastDatapath
 from ryu_apps.cookies import Category
 from ryu_apps.flowspec import LOCAL
 from ryu_apps.home_bridge import HomeBridge
+from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.loops import Loops
 from ryu_apps.of_compat import (
@@ -42,7 +44,7 @@ PACKET_IN: Final = struct.Struct("!IHBBQHH")  # behind the OpenFlow header, up t
 class Switch:
     """A connected switch that carries one of our home links: takes its messages from the connection."""
 
-    def __init__(self, app: HomeAgentApp, datapath: FastDatapath, config: HomeLinkConfig, bridge: HomeBridge) -> None:
+    def __init__(self, app: HomeAgentApp, datapath: FastDatapath, config: HomeLinkConfig, bridge: Bridge) -> None:
         self.app = app
         self.datapath = datapath
         self.config = config
@@ -188,18 +190,9 @@ class HomeAgentApp(RyuApp):
         if layout is None:
             return
         link = self.links[config.name]
-        link.link_layer_address = bytes.fromhex(layout.link_layer_address.replace(":", ""))
-        bridge = HomeBridge(
-            self.engine,
-            link,
-            layout,
-            config.router,
-            datapath.send,
-            self.clock,
-            self.statistics,
-            self.perform,
-            self.gateway,
-        )
+        bridge = Bridge(layout, config.address, config.router, datapath.send, self.clock, self.statistics)
+        link.link_layer_address = bridge.link_layer_address
+        bridge.add_role(HomeBridge(bridge, self.engine, link, self._home_layout(config), self.gateway, self.perform))
         switch = Switch(self, datapath, config, bridge)
         self.switches[config.name] = switch
         switch.dump = flow_dump.FlowDump()
@@ -216,7 +209,8 @@ class HomeAgentApp(RyuApp):
         datapath.receiver = None
         if self.switches.get(switch.config.name) is switch:
             del self.switches[switch.config.name]
-            self.engine.link_down(switch.bridge.link)
+            for role in switch.bridge.roles.values():
+                role.link_down()
             LOG.warning("switch gone link=%s dpid=%016x", switch.config.name, datapath.id)
 
     def _link_of(self, datapath: Any) -> HomeLinkConfig | None:
@@ -238,13 +232,18 @@ class HomeAgentApp(RyuApp):
             LOG.error("ports missing link=%s bridge=%s ports=%s", config.name, config.bridge, ",".join(missing))
             return None
         return BridgeLayout(
-            home_agent=addresses.text(config.address),
+            address=addresses.text(config.address),
             link_layer_address=datapath.ports[LOCAL].hw_addr,
-            prefixes=tuple(str(home_prefix.prefix) for home_prefix in config.prefixes),
+            on_link=tuple(str(home_prefix.prefix) for home_prefix in config.prefixes),
             tunnel_port=numbers[config.tunnel_port],
             uplink_ports=tuple(numbers[name] for name in config.underlay_ports),
-            tunnel_mtu=config.tunnel_mtu,
             next_table=config.next_table,
+        )
+
+    def _home_layout(self, config: HomeLinkConfig) -> HomeLayout:
+        return HomeLayout(
+            prefixes=tuple(str(home_prefix.prefix) for home_prefix in config.prefixes),
+            tunnel_mtu=config.tunnel_mtu,
             ipsec=self.gateway.active,
             advertises=config.router_advertisement.enabled and not config.virtual,
         )
@@ -258,24 +257,15 @@ class HomeAgentApp(RyuApp):
                 bridge.outbox.put(encode.wire(encode.meter_mod(meter, command), bridge.outbox.next_xid()))
         bridge.put_static_flows(generation)
         now = self.clock()
-        for found in dump.bindings.values():
-            # A flow that never ends says nothing about the lifetime: the link's longest is the bound.
-            remaining = min(found.remaining, bridge.link.max_lifetime)
-            if self.engine.adopt(
-                bridge.link, found.home_address, found.care_of_address, found.sequence, found.flags, remaining, now
-            ):
-                switch.adopted += 1
-        bound = [entry for entry in self.engine.bindings if entry.bound and entry.link is bridge.link]
+        switch.adopted = sum(role.adopt(dump, now) for role in bridge.roles.values())
         bridge.ready = True
-        for index, entry in enumerate(bound):
-            if entry.bound:
-                bridge.put_binding(entry)
-            if index % SYNC_CHUNK == SYNC_CHUNK - 1:
-                bridge.outbox.flush()
-                hub.sleep(0)
-        for address in self.engine.watched(bridge.link):
-            for flow in pipeline.watch_flows(bridge.layout, addresses.text(address), generation):
-                bridge.put_flow(flow)
+        bindings = 0
+        for role in bridge.roles.values():
+            for _ in role.restore():
+                bindings += 1
+                if bindings % SYNC_CHUNK == 0:
+                    bridge.outbox.flush()
+                    hub.sleep(0)
         bridge.neighbours.resolve(bridge.router, now, permanent=True)
         bridge.outbox.then(lambda: self._confirmed(switch, dump.generations))
         bridge.outbox.flush()
@@ -284,7 +274,7 @@ class HomeAgentApp(RyuApp):
             switch.config.name,
             switch.datapath.id,
             generation,
-            len(bound),
+            bindings,
             switch.adopted,
             dump.flows,
         )
@@ -293,7 +283,8 @@ class HomeAgentApp(RyuApp):
     def _confirmed(self, switch: Switch, generations: set[int]) -> None:
         """All flows of the new generation are in: those of the older ones may go."""
         switch.bridge.confirmed = True
-        self.engine.link_up(switch.bridge.link, self.clock())
+        for role in switch.bridge.roles.values():
+            role.link_up(self.clock())
         for generation in generations:
             value = cookies.cookie(Category.PIPELINE, generation)
             message = encode.delete_generation(value, cookies.GENERATION_MASK)
@@ -345,7 +336,7 @@ class HomeAgentApp(RyuApp):
                 # Flows will be right when the switch is back: it is synchronised with the engine then.
                 self.statistics["actions_without_switch"] += len(some)
                 continue
-            switch.bridge.execute(some)
+            switch.bridge.roles[name].execute(some)
             switch.bridge.outbox.flush()
 
     def say_goodbye(self) -> None:

@@ -1,11 +1,11 @@
-"""One connected switch that carries a home link: punts to the engine, the engine's actions to flows and packets."""
+"""The home agent's role of one bridge: punts to the engine, the engine's actions to flows and packets."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from mip6core import addresses
 from mip6core.actions import (
@@ -13,89 +13,65 @@ from mip6core.actions import (
     InstallBinding,
     RefreshBinding,
     ReleaseBinding,
-    SendDatagram,
     UnwatchAddress,
     WatchAddress,
 )
-from mip6core.addresses import Address, link_local, multicast_mac, solicited_node
+from mip6core.addresses import Address, link_local
 from mip6core.bcache import BindingCacheEntry
-from mip6core.codec import icmpv6, ipv6
-from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation
-from mip6core.constants import ICMPV6, ND_HOP_LIMIT
+from mip6core.codec import ipv6
+from mip6core.codec.ipv6 import Datagram
 from mip6core.errors import ParseError
 from mip6core.home_agent import HomeAgent
 from mip6core.home_link import HomeLink
-from ryu_apps import cookies, encode, forwarding_errors, pipeline, templates
+from ryu_apps import cookies, forwarding_errors, home_pipeline, templates
+from ryu_apps.bridge import Bridge, Role
 from ryu_apps.cookies import Category
-from ryu_apps.flowspec import CONTROLLER, LOCAL, FlowSpec, Output, Resubmit
+from ryu_apps.flow_dump import FlowDump
+from ryu_apps.flowspec import FlowSpec, Resubmit
+from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
-from ryu_apps.neighbours import NeighbourTable
 from ryu_apps.of_compat import ofproto
-from ryu_apps.outbox import Outbox
-from ryu_apps.pipeline import BridgeLayout, Punt, Table
+from ryu_apps.pipeline import Punt, Table
 from ryu_apps.protection import Protection
 
 LOG = logging.getLogger(__name__)
 
-ETHERTYPE_IPV6: Final = b"\x86\xdd"
 MAX_HARD_TIMEOUT: Final = 0xFFFF  # seconds
 NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
 NO_TIMEOUT: Final = bytes(2)
-PUNTED: Final = {int(kind): f"punted_{kind.name.lower()}" for kind in Punt}  # names of counters
 TIMEOUT_ROUNDING: Final = 2  # seconds: each lifetime in a timeout is rounded up
-NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow goes
 
 
-class HomeBridge:
-    """The home agent's hands on one bridge.
-
-    `send` writes octets to the switch, `clock` is monotonic, `perform_elsewhere` takes actions for other links.
-    """
+class HomeBridge(Role):
+    """The home agent's hands on one bridge."""
 
     def __init__(
         self,
+        bridge: Bridge,
         engine: HomeAgent,
         link: HomeLink,
-        layout: BridgeLayout,
-        router: Address,
-        send: Callable[[bytes], object],
-        clock: Callable[[], float],
-        statistics: dict[str, int],
-        perform_elsewhere: Callable[[list[Action]], None],
+        layout: HomeLayout,
         gateway: Gateway,
+        perform_elsewhere: Callable[[list[Action]], None],
     ) -> None:
+        super().__init__(bridge, link, perform_elsewhere, gateway.wrap)
         self.engine = engine
-        self.link = link
-        self.layout = layout
-        self.router = router
-        self.clock = clock
-        self.statistics = statistics
-        self._perform_elsewhere = perform_elsewhere
-        self._begin(0)
-        self.ready = False  # the flows are on their way; until then nothing is handed to the engine
-        self.confirmed = False  # and the switch has said that they are in
-        self.outbox = Outbox(send, self._refused)
-        self.neighbours = NeighbourTable(self)
+        self._layout = layout
         self._gateway = gateway
         self._protection = Protection(self, gateway)
-        self._onward = templates.PacketOut(layout.onward)
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
-        self._to_host = templates.PacketOut(Output(LOCAL), in_port=CONTROLLER)
-        self._home_address: Address | None = None  # that the packets with `after_flows` are about
         self._flows_end: dict[Address, float] = {}  # when a binding's flows end by themselves, monotonic seconds
-        self._execute: dict[type, Callable[[Any], None]] = {
+        self.begin(0)
+        self._execute |= {
             InstallBinding: self._install,
             RefreshBinding: self._refresh,
             ReleaseBinding: self._release,
             WatchAddress: self._watch,
             UnwatchAddress: self._unwatch,
-            SendDatagram: self._send_datagram,
         }
-        self._punts: dict[int, Callable[[bytes, float], None]] = {
+        self.punts = {
             Punt.SIGNALLING: self._signalling,
-            Punt.NEIGHBOR_DISCOVERY: self._neighbor_discovery,
             Punt.TUNNEL_ERROR: self.tunnel_error,
-            Punt.UNRESOLVED: self._unresolved,
             Punt.HOME_DISCOVERY: self._signalling,
             Punt.ROUTER_DISCOVERY: self._signalling,
             Punt.ESP: self._protection.esp,
@@ -104,14 +80,6 @@ class HomeBridge:
         }
 
     # From the switch
-
-    def punted(self, kind: int, frame: bytes) -> None:
-        """A packet that a punt flow has sent us."""
-        self.statistics[PUNTED[kind]] += 1
-        if not self.ready or frame[12:14] != ETHERTYPE_IPV6:
-            self.statistics["dropped_not_ready" if not self.ready else "dropped_not_ipv6"] += 1
-            return
-        self._punts[kind](frame, self.clock())
 
     def _signalling(self, frame: bytes, now: float) -> None:
         try:
@@ -122,59 +90,31 @@ class HomeBridge:
         if self._gateway.admits(datagram):
             self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
 
-    def _neighbor_discovery(self, frame: bytes, now: float) -> None:
-        try:
-            datagram = ipv6.parse(frame[14:])
-            message = icmpv6.parse(datagram)
-        except ParseError as error:
-            self.statistics[f"dropped_{error.reason}"] += 1
-            return
-        if isinstance(message, NeighborAdvertisement) and datagram.destination == self.link.address:
-            self.neighbours.advertisement(
-                message.target, message.link_layer_address, message.solicited, message.override, now
-            )
-        self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
+    def neighbor_discovery(self, datagram: Datagram, link_layer_source: bytes, now: float) -> None:
+        self.execute(self.engine.receive(self.link, datagram, link_layer_source, now))
 
     def tunnel_error(self, frame: bytes, now: float) -> None:
         """A packet that may not enter the tunnel: its sender is told why."""
         packet = frame[14:]
-        error = forwarding_errors.for_tunnel(packet, self.link.address, self.layout.tunnel_mtu)
+        error = forwarding_errors.for_tunnel(packet, self.link.address, self._layout.tunnel_mtu)
         if error is None:
             self.statistics["dropped_no_error_due"] += 1
             return
         self.statistics["icmpv6_errors_sent"] += 1
-        self.send_through_pipeline(error, now)
+        self.bridge.send_through_pipeline(error)
 
-    def _unresolved(self, frame: bytes, now: float) -> None:
-        packet = forwarding_errors.forwarded(frame[14:])
-        if packet is None:
-            self.statistics["dropped_truncated"] += 1
-            return
-        self.neighbours.resolve(packet[24:40], now, waiting=packet)
+    def way(self, packet: bytes) -> templates.PacketOut | None:
+        return None if self.engine.bindings.get_bound(packet[24:40]) is None else self._to_bindings
 
-    def _refused(self, home_address: Address) -> None:
-        LOG.error("switch refused flows hoa=%s link=%s", addresses.text(home_address), self.link.name)
-        self.statistics["flows_refused"] += 1
-        self.execute(self.engine.installation_failed(home_address, self.clock()))
+    def refused(self, address: Address) -> None:
+        self.execute(self.engine.installation_failed(address, self.clock()))
 
     # The engine's actions
-
-    def execute(self, actions: list[Action]) -> None:
-        """Carry out what the engine asks for; `outbox.flush` sends it."""
-        self._home_address = None
-        elsewhere: list[Action] = []
-        for action in actions:
-            if action.link is self.link:
-                self._execute[type(action)](action)
-            else:
-                elsewhere.append(action)
-        if elsewhere:
-            self._perform_elsewhere(elsewhere)
 
     def _install(self, action: InstallBinding) -> None:
         binding, previous = action.binding, action.previous
         home, care_of = binding.home_address, binding.care_of_address
-        self._home_address = home
+        self._binding = home
         xid = self.outbox.next_flow_xid(home)
         # The proxy flows stay where they are while the binding moves, unless they would end before it does.
         keep_proxy = previous is not None and self._timeouts_fit(binding)
@@ -192,14 +132,14 @@ class HomeBridge:
     def _refresh(self, action: RefreshBinding) -> None:
         """The flows outlive one more lifetime, so that most refreshes need none."""
         binding = action.binding
-        self._home_address = binding.home_address
+        self._binding = binding.home_address
         if not self._timeouts_fit(binding):
             self._add_binding(binding, self.outbox.next_flow_xid(binding.home_address), with_proxy=True)
 
     def _release(self, action: ReleaseBinding) -> None:
         binding = action.binding
         home = binding.home_address
-        self._home_address = home
+        self._binding = home
         self._flows_end.pop(home, None)
         xid = templates.word(self.outbox.next_xid())
         head = (xid, NO_COOKIE, NO_TIMEOUT)
@@ -252,128 +192,50 @@ class HomeBridge:
         return templates.short(min(lifetimes * left, MAX_HARD_TIMEOUT))
 
     def _watch(self, action: WatchAddress) -> None:
-        for flow in pipeline.watch_flows(self.layout, addresses.text(action.address), self.generation):
-            self.put_flow(flow)
+        for flow in self._watch_flows(action.address):
+            self.bridge.put_flow(flow)
 
     def _unwatch(self, action: UnwatchAddress) -> None:
-        for flow in pipeline.watch_flows(self.layout, addresses.text(action.address), self.generation):
-            self.put_flow(flow, ofproto.OFPFC_DELETE_STRICT)
+        for flow in self._watch_flows(action.address):
+            self.bridge.put_flow(flow, ofproto.OFPFC_DELETE_STRICT)
 
-    def _send_datagram(self, action: SendDatagram) -> None:
-        packet = self._gateway.wrap(action.packet)
-        if packet is None:
-            return
-        mac = action.link_layer_destination
-        if mac is None:
-            mac = self._next_hop(packet)
-            if mac is None:
-                return
-        message = self._onward.build(mac + self.link.link_layer_address + ETHERTYPE_IPV6 + packet)
-        if action.after_flows:
-            self.outbox.promise(self._home_address, message)
-        else:
-            self.outbox.put(message)
-
-    # Packets of our own
-
-    def _next_hop(self, packet: bytes) -> bytes | None:
-        """The link-layer address a packet goes to; None: not known yet, the packet waits for it."""
-        destination = packet[24:40]
-        if destination[0] == 0xFF:
-            return multicast_mac(destination)
-        hop = destination if self.link.find_prefix(destination) is not None else self.router
-        mac = self.neighbours.lookup(hop)
-        if mac is None:
-            self.neighbours.resolve(hop, self.clock(), waiting=packet)
-        return mac
-
-    def send_through_pipeline(self, packet: bytes, now: float) -> None:
-        """Send a packet of ours by the way that any packet to its destination takes, a binding's tunnel included."""
-        if self.engine.bindings.get_bound(packet[24:40]) is not None:
-            mac = self.link.link_layer_address
-            self.outbox.put(self._to_bindings.build(mac + mac + ETHERTYPE_IPV6 + packet))
-            return
-        self.send_past_bindings(packet)
-
-    def send_past_bindings(self, packet: bytes) -> None:
-        """Send a packet of ours to its destination address, whatever binding that has."""
-        if packet[24:40] == self.link.address:  # an error about a packet of the home agent's own host
-            own = self.link.link_layer_address
-            self.outbox.put(self._to_host.build(own + own + ETHERTYPE_IPV6 + packet))
-            return
-        mac = self._next_hop(packet)
-        if mac is not None:
-            self._transmit(packet, mac)
-
-    def _transmit(self, packet: bytes, mac: bytes) -> None:
-        self.outbox.put(self._onward.build(mac + self.link.link_layer_address + ETHERTYPE_IPV6 + packet))
-
-    # What the neighbour table asks for
-
-    def solicit(self, address: Address, link_layer_address: bytes | None) -> None:
-        """Send a Neighbor Solicitation from the home agent's address."""
-        own = self.link.address
-        destination = solicited_node(address) if link_layer_address is None else address
-        message = NeighborSolicitation(address, self.link.link_layer_address)
-        upper = icmpv6.build(message, own, destination)
-        packet = ipv6.build(own, destination, ICMPV6, upper, hop_limit=ND_HOP_LIMIT)
-        self._transmit(packet, link_layer_address or multicast_mac(destination))
-
-    def resolved(self, address: Address, link_layer_address: bytes, waiting: list[bytes]) -> None:
-        """Let the flows deliver to a neighbour."""
-        for flow in self._neighbour_flows(address, link_layer_address):
-            self.put_flow(flow)
-        for packet in waiting:
-            self._transmit(packet, link_layer_address)
-
-    def unreachable(self, address: Address, waiting: list[bytes]) -> None:
-        """Nobody answers for `address`: no flow; whoever waits for it is told (RFC 4861 section 7.2.2)."""
-        for flow in self._neighbour_flows(address, b"\0" * 6):
-            self.put_flow(flow, ofproto.OFPFC_DELETE_STRICT)
-        for packet in waiting:
-            error = forwarding_errors.address_unreachable(packet, self.link.address)
-            if error is not None:
-                self.statistics["icmpv6_errors_sent"] += 1
-                self.send_through_pipeline(error, self.clock())
-
-    def _neighbour_flows(self, address: Address, link_layer_address: bytes) -> list[FlowSpec]:
-        """The router is the way to everywhere else, and a neighbour like any other."""
-        mac, text = link_layer_address.hex(":"), addresses.text(address)
-        if address != self.router:
-            return [pipeline.neighbour_flow(self.layout, text, mac, self.generation, NEIGHBOUR_IDLE)]
-        return [
-            pipeline.router_flow(self.layout, mac, self.generation),
-            pipeline.neighbour_flow(self.layout, text, mac, self.generation, idle=0),
-        ]
+    def _watch_flows(self, address: Address) -> list[FlowSpec]:
+        return home_pipeline.watch_flows(self.bridge.layout, addresses.text(address), self.bridge.generation)
 
     # Bringing the switch to what it should be
 
-    def put_flow(self, flow: FlowSpec, command: int = ofproto.OFPFC_ADD) -> None:
-        """Add or delete one flow that is not a binding's."""
-        self.outbox.put(encode.wire(encode.flow_mod(flow, command), self.outbox.next_xid()))
-
-    def _begin(self, generation: int) -> None:
-        self.generation = generation
+    def begin(self, generation: int) -> None:
         self._tunnel_cookie = cookies.cookie(Category.TUNNEL, generation)
         self._reverse_cookie = cookies.cookie(Category.REVERSE_TUNNEL, generation)
         self._proxy_cookie = cookies.cookie(Category.PROXY_ND, generation)
 
-    def put_static_flows(self, generation: int) -> None:
-        """From now on every flow belongs to `generation`."""
-        self._begin(generation)
-        for flow in pipeline.static_flows(self.layout, generation):
-            self.put_flow(flow)
+    def static_flows(self, generation: int) -> list[FlowSpec]:
+        return home_pipeline.static_flows(self.bridge.layout, self._layout, generation)
 
-    def put_binding(self, binding: BindingCacheEntry) -> None:
-        """Install a binding that the engine already has.
+    def adopt(self, dump: FlowDump, now: float) -> int:
+        adopted = 0
+        for found in dump.bindings.values():
+            # A flow that never ends says nothing about the lifetime: the link's longest is the bound.
+            remaining = min(found.remaining, self.link.max_lifetime)
+            adopted += self.engine.adopt(
+                self.link, found.home_address, found.care_of_address, found.sequence, found.flags, remaining, now
+            )
+        return adopted
 
-        Its flows end with it: an adopted one may have reached the end of its lifetime already, as far as the switch
-        can tell, and each restart would give it another.
-        """
-        xid = self.outbox.next_flow_xid(binding.home_address)
-        self._add_binding(binding, xid, with_proxy=True, lifetimes=1)
+    def restore(self) -> Iterator[None]:
+        # The flows of a binding end with it here: an adopted one may have reached the end of its lifetime already, as
+        # far as the switch can tell, and each restart would give it another.
+        for binding in [entry for entry in self.engine.bindings if entry.bound and entry.link is self.link]:
+            if binding.bound:
+                xid = self.outbox.next_flow_xid(binding.home_address)
+                self._add_binding(binding, xid, with_proxy=True, lifetimes=1)
+            yield
+        for address in self.engine.watched(self.link):
+            for flow in self._watch_flows(address):
+                self.bridge.put_flow(flow)
 
-    def tick(self, now: float) -> None:
-        """Once a second."""
-        self.neighbours.tick(now)
-        self.outbox.flush()
+    def link_up(self, now: float) -> None:
+        self.engine.link_up(self.link, now)
+
+    def link_down(self) -> None:
+        self.engine.link_down(self.link)

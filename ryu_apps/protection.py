@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mip6core.addresses import Address
 from mip6core.codec import ipv6
@@ -18,8 +18,6 @@ from ryu_apps.pipeline import DESTINATION_CHECKED, FROM_TUNNEL, SOURCE_CHECKED, 
 
 if TYPE_CHECKING:
     from ryu_apps.home_bridge import HomeBridge
-
-_ETHERTYPE_IPV6: Final = b"\x86\xdd"
 
 
 class Protection:
@@ -93,7 +91,7 @@ class Protection:
             care_of_address = binding.care_of_address
             packet = inner and self._gateway.wrap_tunnel(association, inner, bridge.link.address, care_of_address)
             if packet:
-                bridge.send_past_bindings(packet)
+                bridge.bridge.send_past_bindings(packet)
 
     def _parse(self, frame: bytes) -> Datagram | None:
         try:
@@ -103,8 +101,7 @@ class Protection:
             return None
 
     def _send(self, way: templates.PacketOut, packet: bytes) -> None:
-        mac = self._bridge.link.link_layer_address
-        self._bridge.outbox.put(way.build(mac + mac + _ETHERTYPE_IPV6 + packet))
+        self._bridge.bridge.send_into(way, packet)
 
     def _drop(self, reason: str) -> None:
         self._bridge.statistics["dropped_" + reason] += 1
@@ -115,7 +112,7 @@ class Protection:
         """Before those of the binding: until it is gone nothing of return routability passes unseen."""
         if self._gateway.return_routability(home_address) is None:
             return
-        cookie = templates.long(cookies.cookie(Category.HOME_TEST, self._bridge.generation))
+        cookie = templates.long(cookies.cookie(Category.HOME_TEST, self._bridge.bridge.generation))
         for template in (templates.ADD_HOME_TEST_INIT, templates.ADD_HOME_TEST):
             self._bridge.outbox.put(template % (xid, cookie, hard_timeout, home_address))
 

@@ -1,7 +1,7 @@
 """Byte templates of the messages that each Binding Update causes.
 
-A template is the message as Ryu builds it from `pipeline.py`'s flow, with sentinel values where each binding differs,
-cut at the sentinels. Filling one in costs a fraction of a microsecond where building the objects costs 60.
+A template is the message as Ryu builds it from `home_pipeline.py`'s flow, with sentinel values where each binding
+differs, cut at the sentinels. Filling one in costs a fraction of a microsecond where building the objects costs 60.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ipaddress
 import struct
 from typing import Final
 
-from ryu_apps import encode, flowspec, pipeline
+from ryu_apps import encode, flowspec, home_pipeline
 from ryu_apps.flowspec import FlowSpec
 from ryu_apps.of_compat import ofproto
 
@@ -56,11 +56,11 @@ def _delete(spec: FlowSpec, *addresses: str) -> bytes:
     return cut(message, word(_XID), long(_COOKIE), short(_HARD_TIMEOUT), *map(_octets, addresses))
 
 
-_tunnel = pipeline.tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
-_reverse = pipeline.reverse_tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
-_home_test = pipeline.home_test_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
-_home_test_init = pipeline.home_test_init_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
-_proxy = pipeline.proxy_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
+_tunnel = home_pipeline.tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
+_reverse = home_pipeline.reverse_tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
+_home_test = home_pipeline.home_test_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
+_home_test_init = home_pipeline.home_test_init_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
+_proxy = home_pipeline.proxy_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
 
 # Each is filled in with (xid, cookie, hard timeout, addresses ...), all as octets.
 ADD_TUNNEL: Final = _add(_tunnel, _HOME, _CARE_OF)

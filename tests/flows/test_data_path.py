@@ -41,6 +41,9 @@ IPV6_IN_IPV6 = 41
 GRE_PROTOCOL = 47
 
 
+TO_HOME_AGENT = f"ipv6_dst={HOME_AGENT}"
+
+
 def tunnel_path(count: int) -> dict[tuple[Table, str], int]:
     return {
         (Table.BINDINGS, f"ipv6_dst={HOME_ADDRESS}"): count,
@@ -53,7 +56,8 @@ def reverse_path(count: int, forward: str, care_of_address: str) -> dict[tuple[T
     return {
         (Table.REVERSE_TUNNEL, f"tun_ipv6_src={care_of_address},ipv6_src={HOME_ADDRESS}"): count,
         (Table.BINDINGS, "reg1=0x1"): count,
-        (Table.FORWARD, forward): count,
+        (Table.FORWARD, "priority=0,ipv6" if forward != TO_HOME_AGENT else forward): count,
+        (Table.DELIVER, forward): count,
     }
 
 
@@ -85,7 +89,7 @@ def test_the_mobile_node_reaches_the_home_agent(registered: Campus) -> None:
     assert campus.mobile.ping(HOME_AGENT) == 3
     punted, counted = data_punts(campus), campus.switch.counted()
     assert campus.mobile.ping(HOME_AGENT, count=COUNT) == COUNT
-    back = reverse_path(COUNT, f"ipv6_dst={HOME_AGENT}", campus.mobile.at.care_of_address)
+    back = reverse_path(COUNT, TO_HOME_AGENT, campus.mobile.at.care_of_address)
     counted.wait_for({**tunnel_path(COUNT), **back})
     assert data_punts(campus) == punted
 

@@ -13,7 +13,9 @@ from mip6core import addresses
 from mip6core.addresses import Prefix
 from mip6core.codec import ipv6
 from mip6core.home_agent import HomeAgent, HomeLink, HomePrefix, Limits
+from ryu_apps.bridge import Bridge
 from ryu_apps.home_bridge import HomeBridge
+from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.pipeline import BridgeLayout, Punt
 from tests.unit.ipsec.test_gateway import CARE_OF, HOME, LINK, OWN, Site, binding_update, from_away
@@ -23,25 +25,17 @@ CORRESPONDENT = addresses.parse("2001:db8:9::9")
 SITE = Site()
 
 
-def bridge() -> tuple[HomeBridge, dict[str, int]]:
+def bridge() -> tuple[Bridge, dict[str, int]]:
     """A bridge in front of nothing, with one binding and all its associations."""
     statistics: dict[str, int] = defaultdict(int)
     link = HomeLink("homenet", OWN, (HomePrefix(Prefix.parse("2001:db8:1::/64")),), MAC)
     engine = HomeAgent([link], Limits(), lambda n: bytes(n))
-    layout = BridgeLayout("2001:db8:1::2", MAC.hex(":"), ("2001:db8:1::/64",), 1, (2,), 1460, None, ipsec=True)
+    prefixes = ("2001:db8:1::/64",)
+    layout = BridgeLayout("2001:db8:1::2", MAC.hex(":"), prefixes, 1, (2,), None)
     security = config.parse({"home_links": [LINK], "security": {"mobile_nodes": SITE.nodes}}).security
     gateway = Gateway(security, bytes, 0, statistics)
-    made = HomeBridge(
-        engine,
-        link,
-        layout,
-        addresses.parse("2001:db8:1::1"),
-        _sent.append,
-        lambda: 0.0,
-        statistics,
-        _no_actions,
-        gateway,
-    )
+    made = Bridge(layout, OWN, addresses.parse("2001:db8:1::1"), _sent.append, lambda: 0.0, statistics)
+    made.add_role(HomeBridge(made, engine, link, HomeLayout(prefixes, 1460, ipsec=True), gateway, _no_actions))
     made.ready = True
     assert engine.adopt(link, HOME, CARE_OF, 1, 0xC000, 400.0, 0.0)
     return made, statistics

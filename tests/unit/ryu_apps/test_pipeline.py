@@ -1,28 +1,30 @@
 """What the static flows promise, whatever the layout."""
 
+import dataclasses
+
 import pytest
 
-from ryu_apps import cookies, pipeline
+from ryu_apps import cookies, home_pipeline, pipeline
 from ryu_apps.cookies import Category
 from ryu_apps.flowspec import CONTROLLER, NORMAL, FlowSpec, Output, Resubmit, SetField
+from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.pipeline import BridgeLayout, Punt, Table
 
+PREFIXES = ("2001:db8:1::/64", "2001:db8:2::/64")
 LAYOUT = BridgeLayout(
-    home_agent="2001:db8:1::2",
+    address="2001:db8:1::2",
     link_layer_address="02:00:00:00:00:02",
-    prefixes=("2001:db8:1::/64", "2001:db8:2::/64"),
+    on_link=PREFIXES,
     tunnel_port=11,
     uplink_ports=(2, 3),
-    tunnel_mtu=1460,
     next_table=None,
 )
+HOME = HomeLayout(prefixes=PREFIXES, tunnel_mtu=1460)
 
 
-def _flows(**changes: object) -> list[FlowSpec]:
-    import dataclasses
-
-    layout = dataclasses.replace(LAYOUT, **changes)  # type: ignore[arg-type]
-    return pipeline.static_flows(layout, 0)
+def _flows(next_table: int | None = None, **home: bool) -> list[FlowSpec]:
+    layout = dataclasses.replace(LAYOUT, next_table=next_table)
+    return pipeline.static_flows(layout, 0) + home_pipeline.static_flows(layout, dataclasses.replace(HOME, **home), 0)
 
 
 def _to_controller(flow: FlowSpec) -> bool:
@@ -64,7 +66,7 @@ def test_traffic_that_is_not_ours_goes_to_the_operators_table() -> None:
     assert default.actions == (Resubmit(100),)
 
 
-@pytest.mark.parametrize("prefix", LAYOUT.prefixes)
+@pytest.mark.parametrize("prefix", PREFIXES)
 def test_each_home_prefix_is_intercepted(prefix: str) -> None:
     assert any(
         flow.table == Table.CLASSIFY and dict(flow.match).get("ipv6_dst") == prefix and flow.goto == Table.BINDINGS
@@ -84,7 +86,7 @@ ANYCAST = ["2001:db8:1:0:fdff:ffff:ffff:fffe", "2001:db8:2:0:fdff:ffff:ffff:fffe
 def test_home_discovery_is_punted_to_the_home_agent_alone() -> None:
     """RFC 6275 section 10.5: other home agents have the same anycast address, but not the link-layer address."""
     flows = [*_found(_flows(), icmpv6_type=144), *_found(_flows(), icmpv6_type=146)]
-    assert sorted(str(dict(flow.match)["ipv6_dst"]) for flow in flows) == sorted([LAYOUT.home_agent] * 2 + ANYCAST)
+    assert sorted(str(dict(flow.match)["ipv6_dst"]) for flow in flows) == sorted([LAYOUT.address] * 2 + ANYCAST)
     for flow in flows:
         assert flow.goto == Table.PUNT and flow.table == Table.CLASSIFY
         if dict(flow.match)["ipv6_dst"] in ANYCAST:
@@ -110,7 +112,7 @@ def test_esp_is_ours_only_where_there_are_associations() -> None:
     """Otherwise the host may have IPsec of its own."""
     assert not _found(_flows(), ip_proto=50)
     (flow,) = _found(_flows(ipsec=True), ip_proto=50)
-    assert dict(flow.match)["ipv6_dst"] == LAYOUT.home_agent
+    assert dict(flow.match)["ipv6_dst"] == LAYOUT.address
     assert (flow.table, flow.goto, flow.actions) == (
         Table.CLASSIFY,
         Table.PUNT,
@@ -120,10 +122,10 @@ def test_esp_is_ours_only_where_there_are_associations() -> None:
 
 def test_home_tests_are_looked_at_before_they_enter_the_tunnel() -> None:
     """And a packet that has been looked at is not looked at again."""
-    binding = pipeline.tunnel_flow("2001:db8:1::100", "2001:db8:f1::100", 0, 0)
+    binding = home_pipeline.tunnel_flow("2001:db8:1::100", "2001:db8:f1::100", 0, 0)
     for flow in (
-        pipeline.home_test_flow("2001:db8:1::100", 0, 0),
-        pipeline.home_test_init_flow("2001:db8:1::100", 0, 0),
+        home_pipeline.home_test_flow("2001:db8:1::100", 0, 0),
+        home_pipeline.home_test_init_flow("2001:db8:1::100", 0, 0),
     ):
         assert flow.table == binding.table and flow.priority > binding.priority
         assert flow.goto == Table.PUNT

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ryu_apps import encode, pipeline, templates
+from ryu_apps import encode, home_pipeline, templates
 from ryu_apps.of_compat import ofproto
 
 ADD, DELETE = ofproto.OFPFC_ADD, ofproto.OFPFC_DELETE_STRICT
@@ -22,11 +22,11 @@ def test_flows_of_a_binding(seed: int) -> None:
     xid, cookie, hard = rng.getrandbits(32), rng.getrandbits(64), rng.getrandbits(16)
     head = (templates.word(xid), templates.long(cookie), templates.short(hard))
     both, one = (home.packed, care_of.packed), (home.packed,)
-    tunnel = pipeline.tunnel_flow(str(home), str(care_of), cookie, hard)
-    reverse = pipeline.reverse_tunnel_flow(str(home), str(care_of), cookie, hard)
-    proxy = pipeline.proxy_flow(str(home), cookie, hard)
-    test = pipeline.home_test_flow(str(home), cookie, hard)
-    test_init = pipeline.home_test_init_flow(str(home), cookie, hard)
+    tunnel = home_pipeline.tunnel_flow(str(home), str(care_of), cookie, hard)
+    reverse = home_pipeline.reverse_tunnel_flow(str(home), str(care_of), cookie, hard)
+    proxy = home_pipeline.proxy_flow(str(home), cookie, hard)
+    test = home_pipeline.home_test_flow(str(home), cookie, hard)
+    test_init = home_pipeline.home_test_init_flow(str(home), cookie, hard)
     for template, addresses, flow, command in (
         (templates.ADD_TUNNEL, both, tunnel, ADD),
         (templates.ADD_REVERSE_TUNNEL, both, reverse, ADD),

@@ -1,0 +1,235 @@
+"""The flows of a home link: interception, tunnel, reverse tunnel, proxy Neighbor Discovery, punts to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mip6core.addresses import Prefix, home_agents_anycast, text
+from ryu_apps.cookies import Category, cookie
+from ryu_apps.flowspec import (
+    IN_PORT,
+    CheckPacketLarger,
+    DecrementHopLimit,
+    FlowSpec,
+    Move,
+    Output,
+    SetField,
+    SetNdField,
+    match,
+)
+from ryu_apps.pipeline import (
+    ADVERTISEMENT,
+    DESTINATION_CHECKED,
+    ESP,
+    ETHERNET_HEADER,
+    FROM_TUNNEL,
+    ICMPV6,
+    IPV6,
+    MOBILITY_HEADER,
+    ND_HOP_LIMIT,
+    NEIGHBOR_ADVERTISEMENT,
+    NEIGHBOR_SOLICITATION,
+    SOLICITATION,
+    SOURCE_CHECKED,
+    TOO_BIG,
+    BridgeLayout,
+    Flows,
+    Punt,
+    Table,
+    punt,
+)
+
+ROUTER_SOLICITATION: Final = 133  # ICMPv6 types
+ROUTER_ADVERTISEMENT: Final = 134
+HA_ADDRESS_DISCOVERY_REQUEST: Final = 144
+MOBILE_PREFIX_SOLICITATION: Final = 146
+ND_RESERVED: Final = 1
+ND_OPTIONS_TYPE: Final = 2
+SOLICITED: Final = 0x40000000  # R=0 S=1 O=0: what a proxy answers (RFC 4861 section 7.2.8)
+TARGET_LINK_LAYER_ADDRESS: Final = 2
+PRIORITY_BINDING: Final = 100
+PRIORITY_HOME_TEST: Final = 120
+PRIORITY_HOME_TEST_INIT: Final = 130
+PRIORITY_WATCH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class HomeLayout:
+    """What the flows of a home link need to know beside the bridge."""
+
+    prefixes: tuple[str, ...]
+    tunnel_mtu: int  # longest inner packet, octets
+    ipsec: bool = False  # mobile nodes have associations with the home agent
+    advertises: bool = False  # the home agent sends Router Advertisements, and answers solicitations for them
+
+    @property
+    def anycast_addresses(self) -> list[str]:
+        """The Mobile IPv6 Home-Agents anycast address of each prefix that has one (RFC 6275 section 10.5)."""
+        found = (home_agents_anycast(Prefix.parse(prefix)) for prefix in self.prefixes)
+        return [text(address) for address in found if address is not None]
+
+
+def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> list[FlowSpec]:
+    """All flows of a home link that do not depend on bindings."""
+    flows = Flows(generation)
+    add, add_punt = flows.add, flows.punt
+
+    own = layout.address
+    mac = layout.link_layer_address
+    ipv6 = {"eth_type": IPV6}
+    to_own = {**ipv6, "ipv6_dst": own}
+
+    add_punt(Table.CLASSIFY, 170, {**to_own, "ip_proto": MOBILITY_HEADER}, Punt.SIGNALLING)
+    if home.ipsec:
+        add_punt(Table.CLASSIFY, 170, {**to_own, "ip_proto": ESP}, Punt.ESP)
+    # Behind a Home Address option, too: Open vSwitch looks for the type behind extension headers. Other home agents on
+    # the link have the same anycast address; what goes to them is known by the link-layer address.
+    for icmpv6_type in (HA_ADDRESS_DISCOVERY_REQUEST, MOBILE_PREFIX_SOLICITATION):
+        fields = {**to_own, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
+        add_punt(Table.CLASSIFY, 170, fields, Punt.HOME_DISCOVERY)
+    for anycast in home.anycast_addresses:
+        to_anycast = {**ipv6, "eth_dst": mac, "ipv6_dst": anycast, "ip_proto": ICMPV6}
+        fields = {**to_anycast, "icmpv6_type": HA_ADDRESS_DISCOVERY_REQUEST}
+        add_punt(Table.CLASSIFY, 170, fields, Punt.HOME_DISCOVERY)
+    heard = (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT) if home.advertises else (ROUTER_ADVERTISEMENT,)
+    for icmpv6_type in heard:
+        fields = {**ipv6, "ip_proto": ICMPV6, "icmpv6_code": 0, "nw_ttl": ND_HOP_LIMIT, "icmpv6_type": icmpv6_type}
+        add_punt(Table.CLASSIFY, 160, fields, Punt.ROUTER_DISCOVERY, layout.onward)
+    for prefix in home.prefixes:
+        add(Table.CLASSIFY, 100, {**ipv6, "ipv6_dst": prefix}, goto=Table.BINDINGS)
+
+    add(Table.BINDINGS, 10, {FROM_TUNNEL: 1}, goto=Table.FORWARD)
+    add(Table.BINDINGS, 0, {}, layout.onward)
+
+    # A router's duties before it tunnels: hop limit, packet size, scope of the source (RFC 4291 section 2.5.6)
+    for hop_limit in (0, 1):
+        add_punt(Table.ENCAPSULATE, 100, {**ipv6, "nw_ttl": hop_limit}, Punt.TUNNEL_ERROR)
+    add(Table.ENCAPSULATE, 90, {**ipv6, "ipv6_src": "fe80::/10"})
+    add(
+        Table.ENCAPSULATE,
+        0,
+        ipv6,
+        CheckPacketLarger(home.tunnel_mtu + ETHERNET_HEADER, register=0),
+        goto=Table.TUNNEL_OUTPUT,
+    )
+    add_punt(Table.TUNNEL_OUTPUT, 10, {**ipv6, TOO_BIG: 1}, Punt.TUNNEL_ERROR)
+    add(Table.TUNNEL_OUTPUT, 0, ipv6, DecrementHopLimit(), SetField("tunnel_id", 0), Output(layout.tunnel_port))
+
+    # Out of the reverse tunnel: the same duties of a router, except towards the home agent itself
+    add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": "fe80::/10"})
+    add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": "ff00::/8"})
+    add(Table.FORWARD, 110, to_own, goto=Table.DELIVER)
+    for hop_limit in (0, 1):
+        add_punt(Table.FORWARD, 100, {**ipv6, "nw_ttl": hop_limit}, Punt.TUNNEL_ERROR)
+    add(Table.FORWARD, 0, ipv6, DecrementHopLimit(), goto=Table.DELIVER)
+
+    # The anycast address is every home agent's on the link, each of which answers (10.5, RFC 4861 section 7.2.7).
+    for anycast in home.anycast_addresses:
+        fields = {**SOLICITATION, "ipv6_nd_target": anycast}
+        add_punt(Table.NEIGHBOR_DISCOVERY, 150, fields, Punt.NEIGHBOR_DISCOVERY, layout.onward)
+
+    # The solicitation becomes the advertisement, in steps because each field can be set only where the match implies
+    # it. Without a source link-layer address there is no option to turn into the target's: the engine answers.
+    no_option = {**SOLICITATION, "ipv6_nd_sll": "00:00:00:00:00:00"}
+    add_punt(Table.PROXY_REPLY, 30, {**SOLICITATION, "ipv6_src": "::"}, Punt.NEIGHBOR_DISCOVERY)
+    add_punt(Table.PROXY_REPLY, 20, no_option, Punt.NEIGHBOR_DISCOVERY)
+    add(
+        Table.PROXY_REPLY,
+        0,
+        SOLICITATION,
+        SetField("icmpv6_type", NEIGHBOR_ADVERTISEMENT),
+        SetNdField(ND_OPTIONS_TYPE, TARGET_LINK_LAYER_ADDRESS),
+        SetNdField(ND_RESERVED, SOLICITED),
+        goto=Table.PROXY_SEND,
+    )
+    add(
+        Table.PROXY_SEND,
+        0,
+        ADVERTISEMENT,
+        Move("eth_src", "eth_dst", 48),
+        SetField("eth_src", mac),
+        Move("ipv6_src", "ipv6_dst", 128),
+        SetField("ipv6_src", own),
+        SetField("ipv6_nd_tll", mac),
+        Output(IN_PORT),
+    )
+    return flows
+
+
+def tunnel_flow(home_address: str, care_of_address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Interception of packets for a home address (10.4.1, 10.4.2)."""
+    return FlowSpec(
+        Table.BINDINGS,
+        PRIORITY_BINDING,
+        match(eth_type=IPV6, ipv6_dst=home_address),
+        (SetField("tun_ipv6_dst", care_of_address),),
+        goto=Table.ENCAPSULATE,
+        cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def reverse_tunnel_flow(home_address: str, care_of_address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """The reverse tunnel is accepted from the care-of address for the home address only (10.4.5)."""
+    return FlowSpec(
+        Table.REVERSE_TUNNEL,
+        PRIORITY_BINDING,
+        match(eth_type=IPV6, ipv6_src=home_address, tun_ipv6_src=care_of_address),
+        goto=Table.BINDINGS,
+        cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def home_test_flow(home_address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Mobility Headers to a mobile node that is away: Home Tests are wrapped by the controller (10.4.6)."""
+    actions, goto = punt(Punt.HOME_TEST)
+    fields = {"eth_type": IPV6, "ip_proto": MOBILITY_HEADER, "ipv6_dst": home_address, DESTINATION_CHECKED: 0}
+    return FlowSpec(
+        Table.BINDINGS, PRIORITY_HOME_TEST, match(**fields), actions, goto, cookie=value, hard_timeout=hard_timeout
+    )
+
+
+def home_test_init_flow(home_address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Mobility Headers out of the reverse tunnel: no Home Test Init may come in clear if it has to be protected."""
+    actions, goto = punt(Punt.HOME_TEST_INIT)
+    fields = {"eth_type": IPV6, "ip_proto": MOBILITY_HEADER, "ipv6_src": home_address, FROM_TUNNEL: 1}
+    return FlowSpec(
+        Table.BINDINGS,
+        PRIORITY_HOME_TEST_INIT,
+        match(**fields, **{SOURCE_CHECKED: 0}),
+        actions,
+        goto,
+        cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def proxy_flow(target: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Neighbor Solicitations for a home address, or its link-local address, are answered inside the switch (10.4.1)."""
+    return FlowSpec(
+        Table.NEIGHBOR_DISCOVERY,
+        PRIORITY_BINDING,
+        match(eth_type=IPV6, ip_proto=ICMPV6, icmpv6_type=NEIGHBOR_SOLICITATION, ipv6_nd_target=target),
+        goto=Table.PROXY_REPLY,
+        cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def watch_flows(layout: BridgeLayout, target: str, generation: int) -> list[FlowSpec]:
+    """While Duplicate Address Detection runs for `target`, its advertisements and others' probes are punted too."""
+    actions, goto = punt(Punt.NEIGHBOR_DISCOVERY, layout.onward)
+    value = cookie(Category.WATCH, generation)
+    return [
+        FlowSpec(
+            Table.NEIGHBOR_DISCOVERY,
+            PRIORITY_WATCH,
+            match(eth_type=IPV6, ip_proto=ICMPV6, icmpv6_type=icmpv6_type, ipv6_nd_target=target),
+            actions,
+            goto,
+            cookie=value,
+        )
+        for icmpv6_type in (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT)
+    ]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy import config
+from deploy.config import links
 from mip6core.errors import ConfigError
 
 EXAMPLE = """\
@@ -29,6 +30,7 @@ correspondent_links:
     bridge: br-office
     address: 2001:db8:c::fffe            # tunnel end point of the bridge
     prefixes: [2001:db8:c::/64]
+    router: 2001:db8:c::1
     uplinks: [uplink1]
 """
 
@@ -155,7 +157,7 @@ def test_ports_of_the_one_bridge_and_the_two_bridge_layout() -> None:
 
 def test_names_made_of_long_bridge_names_fit_and_differ() -> None:
     bridges = ["br-very-long-na", "br-very-long-nb"]
-    names = [config.derived_name(prefix, bridge) for bridge in bridges for prefix in ("mip6-", "mip6u-", "mip6d-")]
+    names = [links.derived_name(prefix, bridge) for bridge in bridges for prefix in ("mip6-", "mip6u-", "mip6d-")]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 15
 
@@ -383,7 +385,7 @@ def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
 
 def test_merge_keys_still_work(write: Any) -> None:
     text = EXAMPLE + "  - <<: {name: lab, bridge: br-lab}\n    address: 2001:db8:d::1\n"
-    text += "    prefixes: [2001:db8:d::/64]\n    uplinks: [u2]\n"
+    text += "    prefixes: [2001:db8:d::/64]\n    router: fe80::1\n    uplinks: [u2]\n"
     assert config.load(write(text)).correspondent_links[1].bridge == "br-lab"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.config import HomeLinkConfig
+from deploy.config import BridgeLinkConfig
 from deploy.ovs import marks
 from deploy.ovs.commands import ProvisionError
 from deploy.ovs.state import State
@@ -10,7 +10,7 @@ from deploy.shim import AdapterError, adapter_for
 from mip6core import addresses
 
 
-def check(link: HomeLinkConfig, state: State) -> None:
+def check(link: BridgeLinkConfig, state: State) -> None:
     """ProvisionError if the link cannot be provisioned without damage to something else."""
     for name in filter(None, (link.bridge, link.uplink_bridge)):
         _check_bridge(name, state)

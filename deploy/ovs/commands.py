@@ -22,7 +22,7 @@ class Command:
 
     argv: tuple[str, ...]
     why: str
-    link: str  # name of the home link that it is for
+    link: str  # name of the link that it is for
     call: Callable[[], object] | None = None  # does the same as `argv` without another process
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """Flows on an uplink bridge that keep the tunnel port from strangers' GRE (two-bridge layout).
 
-On the home link's bridge everything from the patch port counts as tunnelled packets that an uplink's adapter has
+On the bridge of a link everything from the patch port counts as tunnelled packets that an uplink's adapter has
 checked. The uplink bridge must not let other ports' GRE through to it: the care-of addresses in that could be forged
-(RFC 6275 section 10.4.5). A standalone bridge loses these flows when ovs-vswitchd restarts, as it loses all.
+(RFC 6275 sections 9.3.1 and 10.4.5). A standalone bridge loses these flows when ovs-vswitchd restarts, as it loses all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from deploy.config import HomeLinkConfig
+from deploy.config import BridgeLinkConfig
 from mip6core import addresses
 
 COOKIE_BASE: Final = 0x6D36FF << 40  # the application's tag and a category of its own
@@ -20,28 +20,28 @@ PRIORITY: Final = 60_000
 GRE: Final = 47
 
 
-def cookie(link: HomeLinkConfig) -> int:
-    """The cookie of the flows for one home link."""
+def cookie(link: BridgeLinkConfig) -> int:
+    """The cookie of the flows for one link."""
     return COOKIE_BASE | zlib.crc32(link.name.encode())
 
 
-def flows(link: HomeLinkConfig) -> list[str]:
+def flows(link: BridgeLinkConfig) -> list[str]:
     """The flows as `ovs-ofctl dump-flows` prints them, without cookie."""
-    to_home_agent = f"ipv6_dst={addresses.text(link.address)},nw_proto={GRE}"
+    to_end_point = f"ipv6_dst={addresses.text(link.address)},nw_proto={GRE}"
     checked = [
-        f"priority={PRIORITY + 1},ipv6,in_port={uplink},{to_home_agent} actions=NORMAL" for uplink in link.uplinks
+        f"priority={PRIORITY + 1},ipv6,in_port={uplink},{to_end_point} actions=NORMAL" for uplink in link.uplinks
     ]
-    return [*checked, f"priority={PRIORITY},ipv6,{to_home_agent} actions=drop"]
+    return [*checked, f"priority={PRIORITY},ipv6,{to_end_point} actions=drop"]
 
 
-def add_command(link: HomeLinkConfig, flow: str) -> tuple[str, ...]:
+def add_command(link: BridgeLinkConfig, flow: str) -> tuple[str, ...]:
     """The command that adds one of `flows`."""
     assert link.uplink_bridge
     match, _, actions = flow.partition(" ")
     return (*OFCTL, "--names", "add-flow", link.uplink_bridge, f"cookie={cookie(link):#x},{match},{actions}")
 
 
-def delete_command(link: HomeLinkConfig) -> tuple[str, ...]:
+def delete_command(link: BridgeLinkConfig) -> tuple[str, ...]:
     """The command that deletes them all."""
     assert link.uplink_bridge
     return (*OFCTL, "del-flows", link.uplink_bridge, f"cookie={cookie(link):#x}/-1")

@@ -1,6 +1,6 @@
 """Notes in OVSDB about what setup made or changed: teardown takes away the one and puts back the other.
 
-external_ids:mip6 is the name of the home link that a bridge, port or controller was made for. What was there
+external_ids:mip6 is the name of the link that a bridge, port or controller was made for. What was there
 already and has been changed has external_ids:mip6-was-X, the value that X had before (empty: none).
 """
 

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import replace
 from typing import Final
 
-from deploy.config import IPV6_HEADER, Config, HomeLinkConfig
+from deploy.config import IPV6_HEADER, ROUTE_OPTIMIZATION_HEADER, BridgeLinkConfig, Config, HomeLinkConfig
 from deploy.ovs import guard, marks
 from deploy.ovs.adapters import DATAPATH_TYPE, adapter_commands, bridge_mac
 from deploy.ovs.check import check
@@ -17,6 +17,8 @@ from mip6core import addresses
 
 PROTOCOL: Final = "OpenFlow13"
 INACTIVITY_PROBE: Final = 10_000  # milliseconds; OVS's 5 s end the connection to a controller that is only busy
+# Octets: what GRE over IPv6 adds to a packet, less what a type 2 routing header or a Home Address option does.
+ROUTE_OPTIMIZATION_OVERHEAD: Final = IPV6_HEADER + 8 - ROUTE_OPTIMIZATION_HEADER
 MAX_BACKOFF: Final = 1_000  # milliseconds between tries to reach a controller that restarts; OVS's are up to 8 s
 
 
@@ -26,9 +28,9 @@ def plan(config: Config, inspector: Inspector = inspect) -> list[Command]:
     ProvisionError if something of the operator's is in the way: nothing has been changed then.
     """
     state = inspector()
-    for link in config.home_links:
+    for link in config.bridge_links:
         check(link, state)
-    links = [_LinkPlan(config, link, state) for link in config.home_links]
+    links = [_LinkPlan(config, link, state) for link in config.bridge_links]
     commands = [command for link in links for command in link.underlay()]
     # Before anything can make tunnel packets, what puts them right.
     commands += adapter_commands(config, state)
@@ -41,12 +43,12 @@ def controller_target(config: Config) -> str:
     return f"tcp:{f'[{listen}]' if ':' in listen else listen}:{config.openflow.port}"
 
 
-def route_mark(link: HomeLinkConfig) -> int:
-    """The packet mark of a home link's tunnel packets where they need a default route of their own."""
+def route_mark(link: BridgeLinkConfig) -> int:
+    """The packet mark of a link's tunnel packets where they need a default route of their own."""
     return zlib.crc32(link.bridge.encode()) or 1
 
 
-def tunnel_options(link: HomeLinkConfig, marked: bool) -> dict[str, str]:
+def tunnel_options(link: BridgeLinkConfig, marked: bool) -> dict[str, str]:
     """One layer-3 GRE port for all bindings; flows set the care-of address."""
     options = {
         "remote_ip": "flow",
@@ -61,20 +63,21 @@ def tunnel_options(link: HomeLinkConfig, marked: bool) -> dict[str, str]:
 
 
 class _LinkPlan:
-    """Commands for one home link. `state` is kept as it will be after them."""
+    """Commands for one link. `state` is kept as it will be after them."""
 
-    def __init__(self, config: Config, link: HomeLinkConfig, state: State) -> None:
+    def __init__(self, config: Config, link: BridgeLinkConfig, state: State) -> None:
         self.config = config
         self.link = link
         self.state = state
+        self._shared = config.correspondent_link_of(link) if isinstance(link, HomeLinkConfig) else None
         self._commands: list[Command] = []
         self._marked = False
 
     def underlay(self) -> list[Command]:
-        """Bridge, uplinks, and the home agent's place in the kernel."""
-        self._bridge(self.link.bridge, home=True)
+        """Bridge, uplinks, and the application's place in the kernel."""
+        self._bridge(self.link.bridge, managed=True)
         if self.link.uplink_bridge:
-            self._bridge(self.link.uplink_bridge, home=False)
+            self._bridge(self.link.uplink_bridge, managed=False)
             self._patch_pair()
         for uplink in self.link.uplinks:
             self._uplink(uplink)
@@ -96,13 +99,13 @@ class _LinkPlan:
 
     # --- Open vSwitch ---
 
-    def _bridge(self, name: str, home: bool) -> None:
+    def _bridge(self, name: str, managed: bool) -> None:
         bridge = self.state.bridges.get(name)
         if bridge is None:
-            self._new_bridge(name, home)
+            self._new_bridge(name, managed)
             return
         local = bridge.ports[name].interface
-        if home:
+        if managed:
             self._set_bridge(bridge, "fail_mode", "secure", bridge.fail_mode, "no controller, no forwarding")
             if bridge.protocols and PROTOCOL not in bridge.protocols:
                 before = ",".join(sorted(bridge.protocols))
@@ -118,10 +121,10 @@ class _LinkPlan:
             words = self._changed("mtu_request", str(self.state.devices[name].mtu), None, local.external_ids)
             self._add(vsctl("set", "Interface", name, *words), "its MTU must stay when that of the uplinks grows")
 
-    def _new_bridge(self, name: str, home: bool) -> None:
+    def _new_bridge(self, name: str, managed: bool) -> None:
         mac = bridge_mac(self.link, None)
         settings = [f"datapath_type={DATAPATH_TYPE}", marks.note(marks.MADE_FOR, self.link.name)]
-        if home:
+        if managed:
             # In-band control would let the controller's traffic past the flows.
             settings += ["fail_mode=secure", f"protocols={PROTOCOL}", "other_config:disable-in-band=true"]
             settings.append(f"other_config:hwaddr={marks.quoted(mac)}")
@@ -152,7 +155,7 @@ class _LinkPlan:
         present = self.state.guards.get(guard.cookie(self.link), set())
         wanted = guard.flows(self.link)
         if present - set(wanted):
-            self._add(guard.delete_command(self.link), "the uplinks or the home agent's address were others")
+            self._add(guard.delete_command(self.link), "the uplinks or the bridge's own address were others")
             present = set()
         for flow in wanted:
             if flow not in present:
@@ -161,7 +164,7 @@ class _LinkPlan:
     def _uplink(self, name: str) -> None:
         bridge = self.state.bridges[self.link.uplink_bridge or self.link.bridge]
         device = self.state.devices[name]
-        overhead = adapter_for(bridge.datapath_type).mtu_overhead
+        overhead = max(adapter_for(bridge.datapath_type).mtu_overhead, ROUTE_OPTIMIZATION_OVERHEAD)
         wanted_mtu = self._link_mtu() + overhead
         if name not in bridge.ports:
             self._new_port(bridge.name, name, [], f"{name} is not a port of {bridge.name}")
@@ -171,8 +174,8 @@ class _LinkPlan:
         if device.mtu < wanted_mtu:
             notes += self._earlier("mtu", str(device.mtu), noted)
             why = (
-                f"tunnel packets are {overhead} octets longer inside than on the wire "
-                f"(a device that cannot: tunnel_mtu {self.link.tunnel_mtu - overhead})"
+                f"packets of mobile nodes are up to {overhead} octets longer inside than on the wire "
+                f"(a device that cannot: {self._lower_mtu(overhead)})"
             )
             changes.append((("ip", "link", "set", "dev", name, "mtu", str(wanted_mtu)), why))
             device.mtu = wanted_mtu
@@ -226,7 +229,7 @@ class _LinkPlan:
             clear = ("clear", "Interface", name, "options", "--")
             self._add(vsctl(*clear, "set", "Interface", name, "type=gre", *words), "the tunnel port differs")
 
-    # --- the home agent's place in the kernel ---
+    # --- the application's place in the kernel ---
 
     def _bridge_device(self) -> None:
         bridge = self.state.bridges[self.link.bridge]
@@ -236,22 +239,22 @@ class _LinkPlan:
         if device.disable_ipv6:
             if notes := self._earlier("disable_ipv6", "1", noted):
                 self._add(vsctl("set", "Interface", bridge.name, *notes), "what teardown puts back")
-            self._add(_sysctl(bridge.name, "disable_ipv6", 0), "the home agent's address is on this device")
+            self._add(_sysctl(bridge.name, "disable_ipv6", 0), "the bridge's own address is on this device")
         if device.accept_ra and marks.MADE_FOR in bridge.external_ids:
-            why = "addresses and routes of a home agent are configured, not learnt"
+            why = "addresses and routes of this device are configured, not learnt"
             self._add(_sysctl(bridge.name, "accept_ra", 0), why)
         if not device.up:
             self._add(("ip", "link", "set", "dev", bridge.name, "up"), f"{bridge.name} is down")
         earlier = bridge.external_ids.get(marks.ADDRESS)
         if earlier is not None and earlier != wanted and any(a.text == earlier for a in device.addresses):
-            self._add(("ip", "-6", "addr", "del", earlier, "dev", bridge.name), "no longer the home agent's address")
+            self._add(("ip", "-6", "addr", "del", earlier, "dev", bridge.name), "no longer the bridge's own address")
         if not any(a.address == self.link.address for a in device.addresses):
             if earlier != wanted:
                 note = marks.note(marks.ADDRESS, wanted)
                 self._add(vsctl("set", "Bridge", bridge.name, note), "what teardown removes")
             # Without Duplicate Address Detection: the tunnel port needs the address at once.
             argv = ("ip", "-6", "addr", "add", wanted, "dev", bridge.name, "nodad")
-            self._add(argv, "the home agent's address")
+            self._add(argv, "the bridge's own address on the link")
 
     def _needs_mark(self) -> bool:
         """Whether the kernel has a default route through something else: then OVS needs one for our packets.
@@ -317,7 +320,16 @@ class _LinkPlan:
 
     def _link_mtu(self) -> int:
         """What the uplinks must carry on the wire."""
-        return self.link.tunnel_mtu + IPV6_HEADER
+        return max(link.link_mtu for link in (self.link, self._shared) if link is not None)
+
+    def _lower_mtu(self, overhead: int) -> str:
+        """What the file has to say so that the uplinks must not carry so much."""
+        said = []
+        if isinstance(self.link, HomeLinkConfig):
+            said.append(f"tunnel_mtu {self._link_mtu() - IPV6_HEADER - overhead}")
+        if self._shared or not said:
+            said.append(f"mtu {self._link_mtu() - overhead}")
+        return ", ".join(said)
 
 
 def _other(pair: tuple[str, str], one: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.config import Config, HomeLinkConfig
+from deploy.config import BridgeLinkConfig, Config
 from deploy.ovs import guard, marks
 from deploy.ovs.adapters import DATAPATH_TYPE
 from deploy.ovs.commands import Command, ProvisionError, vsctl
@@ -12,7 +12,7 @@ from deploy.shim import AdapterError, WireFormatAdapter, adapter_for
 
 
 def plan_teardown(config: Config, inspector: Inspector = inspect) -> list[Command]:
-    """The commands that undo setup for the home links of the configuration; none if nothing is left of it."""
+    """The commands that undo setup for the links of the configuration; none if nothing is left of it."""
     state = inspector()
     adapter = adapter_for(DATAPATH_TYPE)
     try:
@@ -21,21 +21,21 @@ def plan_teardown(config: Config, inspector: Inspector = inspect) -> list[Comman
         raise ProvisionError(str(error)) from error
     commands: list[Command] = []
     bridges: set[str] = set()
-    for link in config.home_links:
+    for link in config.bridge_links:
         plan = _LinkTeardown(link, state, commands)
         plan.adapters(adapter, attached)
         plan.kernel()
         for name in filter(None, (link.bridge, link.uplink_bridge)):
             if name in state.bridges and name not in bridges:
                 bridges.add(name)
-                plan.bridge(state.bridges[name], {link.name for link in config.home_links})
+                plan.bridge(state.bridges[name], {link.name for link in config.bridge_links})
     return commands
 
 
 class _LinkTeardown:
-    """Commands for one home link."""
+    """Commands for one link."""
 
-    def __init__(self, link: HomeLinkConfig, state: State, commands: list[Command]) -> None:
+    def __init__(self, link: BridgeLinkConfig, state: State, commands: list[Command]) -> None:
         self.link = link
         self.state = state
         self.commands = commands
@@ -46,7 +46,7 @@ class _LinkTeardown:
         made = [port.name for port in ports if port.external_ids.get(marks.MADE_FOR) == self.link.name]
         for device in (*self.link.uplinks, *made):
             if device in attached:
-                attached.remove(device)  # another home link may use it, too
+                attached.remove(device)  # another link may use it, too
 
                 def detach(device: str = device) -> None:
                     try:
@@ -58,7 +58,7 @@ class _LinkTeardown:
                 self.commands.append(Command(argv, f"the wire format adapter of {device}", self.link.name, detach))
 
     def kernel(self) -> None:
-        """Routes and the home agent's address, as far as they do not go with the bridge."""
+        """Routes and the bridge's own address, as far as they do not go with the bridge."""
         mark = route_mark(self.link)
         if self.state.marked_routes.get(mark, ("", ""))[1] == self.link.bridge:
             self._add(("ovs-appctl", "ovs/route/del", "::/0", f"pkt_mark={mark}"), "the tunnel's default route")

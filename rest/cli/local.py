@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -14,7 +13,7 @@ from rest.cli.failure import Exit, Failure
 from rest.cli.output import print_json, table
 
 STATUS_COLUMNS: Final = (
-    *("home_link", "bridge", "datapath_id", "tunnel_port"),
+    *("home_link", "correspondent_link", "bridge", "datapath_id", "tunnel_port"),
     *("controller", "connected", "adapters", "provisioned"),
 )
 
@@ -34,10 +33,7 @@ def check_config(options: argparse.Namespace) -> Exit:
 
 
 def ovs_setup(options: argparse.Namespace) -> Exit:
-    config = _load(options.config)
-    if config.correspondent_links:
-        print("mip6ctl: correspondent_links are not provisioned by this release", file=sys.stderr)
-    return _carry_out(options, ovs.plan, config)
+    return _carry_out(options, ovs.plan, _load(options.config))
 
 
 def ovs_teardown(options: argparse.Namespace) -> Exit:
@@ -50,18 +46,20 @@ def ovs_status(options: argparse.Namespace) -> Exit:
         found = ovs.status(config)
     except ovs.ProvisionError as error:
         raise Failure(Exit.FAILURE, str(error)) from None
+    rows = [*found["home_links"], *found["correspondent_links"]]
     if options.output == "json":
-        print_json({"home_links": found})
+        print_json(found)
     else:
-        rows = [
+        shown = [
             {**row, "adapters": [f"{a['device']} {'attached' if a['attached'] else '-'}" for a in row["adapters"]]}
-            for row in found
+            for row in rows
         ]
-        print(table(rows, STATUS_COLUMNS) if rows else "no home links")
-        for row in found:
-            for missing in row["missing"]:
-                print(f"{row['home_link']}: {missing['why']}")
-    return Exit.OK if all(row["provisioned"] for row in found) else Exit.FAILURE
+        print(table(shown, STATUS_COLUMNS))
+        for row in rows:
+            if row["home_link"] is None or "correspondent_link" not in row:  # else its home link's entry tells it
+                for missing in row["missing"]:
+                    print(f"{row['home_link'] or row['correspondent_link']}: {missing['why']}")
+    return Exit.OK if all(row["provisioned"] for row in rows) else Exit.FAILURE
 
 
 def _carry_out(options: argparse.Namespace, plan: Callable[[Config], list[ovs.Command]], config: Config) -> Exit:

@@ -29,8 +29,9 @@ Makes the security associations that a mobile node shares with its home agent (R
 the home agent and one or two files for the mobile node, readable for their owner only. No key is printed."""
 
 OVS_HELP: Final = """\
-Provisions the bridges of the home links: bridge, uplinks, tunnel port, controller, the home agent's address, its
-way out, and the wire format adapter. What is in place stays as it is, and setup a second time does nothing.
+Provisions the bridges of home links and correspondent links: bridge, uplinks, tunnel port, controller, the bridge's
+own address, its way out, and the wire format adapter. What is in place stays as it is, and setup a second time does
+nothing.
 Run it at each start of the machine or of Open vSwitch: addresses, routes, MTU and adapter do not outlive that.
 
 The bridges are put into fail mode "secure": while no controller is connected, and has not been since the bridge

@@ -32,6 +32,16 @@ LAB: dict[str, Any] = {
     "router": "2001:db8:2::1",
     "uplinks": ["uplink1"],
 }
+OFFICE: dict[str, Any] = {
+    "name": "office",
+    "bridge": "br-office",
+    "address": "2001:db8:c::2",
+    "prefixes": ["2001:db8:c::/64"],
+    "router": "2001:db8:c::1",
+    "uplinks": ["uplink1"],
+}
+# Correspondents on the home link's bridge.
+LOCALS: dict[str, Any] = {"name": "locals", "bridge": "br-home", "prefixes": ["2001:db8:1::/64"]}
 
 # Columns that change by themselves, or that the kernel is asked for.
 _VOLATILE = {"_uuid", "statistics", "status", "link_resets", "ifindex", "mac_in_use", "ofport", "datapath_version"}

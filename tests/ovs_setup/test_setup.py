@@ -36,7 +36,7 @@ def test_everything_from_nothing(site: Site) -> None:
     assert int(get("Controller", controller, "inactivity_probe")) >= 10_000
     assert int(get("Controller", controller, "max_backoff")) == 1000
 
-    assert (device("uplink0")["mtu"], ipv6_setting("uplink0", "disable_ipv6")) == (1508, "1")
+    assert (device("uplink0")["mtu"], ipv6_setting("uplink0", "disable_ipv6")) == (1524, "1")
     assert "UP" in device("uplink0")["flags"]
     assert (device("br-home")["mtu"], ipv6_setting("br-home", "accept_ra")) == (1500, "0")
     assert "UP" in device("br-home")["flags"]
@@ -94,7 +94,7 @@ def test_the_bridge_keeps_its_mac_address_and_mtu_when_ports_change(site: Site, 
         before = device("br-home")["address"]
     site.configure(HOME)
     site.setup()
-    assert (device("uplink0")["mtu"], device("br-home")["mtu"]) == (1508, 1500)
+    assert (device("uplink0")["mtu"], device("br-home")["mtu"]) == (1524, 1500)
     if not existing:
         before = device("br-home")["address"]
     site.network.veth(lab.End("early", mac="02:00:00:00:00:01", switch_port=True), lab.End("early-peer"))
@@ -104,7 +104,7 @@ def test_the_bridge_keeps_its_mac_address_and_mtu_when_ports_change(site: Site, 
 
 @pytest.mark.parametrize(
     ("mtu", "tunnel_mtu", "uplink", "bridge"),
-    [(1500, 1460, 1508, 1500), (9000, 1460, 9000, 1500), (9000, 8960, 9008, 9000)],
+    [(1500, 1460, 1524, 1500), (9000, 1460, 9000, 1500), (9000, 8960, 9024, 9000)],
 )
 def test_mtu(network: lab.Network, site: Site, mtu: int, tunnel_mtu: int, uplink: int, bridge: int) -> None:
     site.uplink(1, "2001:db8:2::1", mtu)

@@ -85,7 +85,7 @@ def test_a_shared_uplink_gets_its_own_mtu_back(site: Site) -> None:
     site.configure({**HOME, **shared}, {**LAB, **shared, "tunnel_mtu": 1500})
     before = restored(site)
     site.setup()
-    assert device("uplink0")["mtu"] == 1548
+    assert device("uplink0")["mtu"] == 1564
     site.ctl("teardown")
     assert restored(site) == before
 

@@ -32,6 +32,7 @@ from mip6core.home_registrations import HomeRegistrations
 from mip6core.prefix_options import prefix_options
 from mip6core.rate_limit import RateLimiter
 from mip6core.status import BindingErrorStatus
+from mip6core.tunnel_errors import TunnelErrors
 
 __all__ = ["HomeAgent", "HomeLink", "HomePrefix", "Limits"]
 
@@ -74,6 +75,7 @@ class HomeAgent:
         self._timers = self._registrations.timers
         self._binding_errors = _limiter(limits)
         self._icmpv6_errors = _limiter(limits)
+        self.tunnel_errors = TunnelErrors(self.bindings, _limiter(limits), self.statistics)
 
     def receive(self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float) -> Actions:
         """A packet that the switch of `link` handed up: signalling for the home agent, or Neighbor Discovery.

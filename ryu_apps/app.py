@@ -297,6 +297,7 @@ class HomeAgentApp(RyuApp):
             Punt.NEIGHBOR_DISCOVERY: rates.neighbor_discovery,
             Punt.TUNNEL_ERROR: rates.tunnel_errors,
             Punt.UNRESOLVED: rates.neighbor_discovery,
+            Punt.ICMPV6_ERROR: rates.tunnel_errors,
             Punt.ESP: rates.esp,
             Punt.HOME_TEST: rates.esp,
             Punt.HOME_TEST_INIT: rates.esp,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from mip6core.addresses import UNSPECIFIED, Address, is_multicast
+from mip6core.addresses import Address
 from mip6core.codec import icmpv6, ipv6
 from mip6core.codec.icmpv6 import DestinationUnreachable, PacketTooBig, TimeExceeded
 from mip6core.constants import ICMPV6, MINIMUM_MTU
-from mip6core.errors import ParseError
+from mip6core.icmpv6_errors import may_be_answered
 
 HOP_LIMIT_OFFSET = 7
-FIRST_INFORMATIONAL_TYPE = 128
-REDIRECT = 137
 
 
 def for_tunnel(packet: bytes, own: Address, tunnel_mtu: int) -> bytes | None:
@@ -40,23 +38,7 @@ def forwarded(packet: bytes) -> bytes | None:
 
 
 def _build(packet: bytes, own: Address, error: icmpv6.Message) -> bytes | None:
-    source = packet[8:24]
-    if source == UNSPECIFIED or is_multicast(source) or not _may_be_answered(packet, error):
+    if not may_be_answered(packet, to_group=isinstance(error, PacketTooBig)):
         return None
+    source = packet[8:24]
     return ipv6.build(own, source, ICMPV6, icmpv6.build(error, own, source))
-
-
-def _may_be_answered(packet: bytes, error: icmpv6.Message) -> bool:
-    """No error about an error, a redirect, or a packet to a group unless it was too big."""
-    if is_multicast(packet[24:40]) and not isinstance(error, PacketTooBig):
-        return False
-    length = len(packet) - 40
-    whole = packet[:4] + length.to_bytes(2, "big") + packet[6:]  # the punt may have cut it
-    try:
-        datagram = ipv6.parse(whole)
-    except ParseError:
-        return False
-    if datagram.upper_protocol != ICMPV6 or datagram.fragment_offset:
-        return True
-    upper_type = datagram.upper[0] if datagram.upper else 0
-    return upper_type >= FIRST_INFORMATIONAL_TYPE and upper_type != REDIRECT

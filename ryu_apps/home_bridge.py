@@ -77,6 +77,7 @@ class HomeBridge(Role):
             Punt.ESP: self._protection.esp,
             Punt.HOME_TEST: self._protection.home_test,
             Punt.HOME_TEST_INIT: self._protection.home_test_init,
+            Punt.ICMPV6_ERROR: self._icmpv6_error,
         }
 
     # From the switch
@@ -102,6 +103,17 @@ class HomeBridge(Role):
             return
         self.statistics["icmpv6_errors_sent"] += 1
         self.bridge.send_through_pipeline(error)
+
+    def _icmpv6_error(self, frame: bytes, now: float) -> None:
+        """An error from inside a tunnel is for the original sender (RFC 2473 section 8)."""
+        try:
+            datagram = ipv6.parse(frame[14:])
+        except ParseError as error:
+            self.statistics[f"dropped_{error.reason}"] += 1
+            return
+        packet = self.engine.tunnel_errors.relay(self.link, datagram, now)
+        if packet is not None:
+            self.bridge.send_through_pipeline(packet)
 
     def way(self, packet: bytes) -> templates.PacketOut | None:
         return None if self.engine.bindings.get_bound(packet[24:40]) is None else self._to_bindings

@@ -40,7 +40,8 @@ from ryu_apps.pipeline import (
     punt,
 )
 
-ROUTER_SOLICITATION: Final = 133  # ICMPv6 types
+ICMPV6_ERRORS: Final = (1, 2, 3, 4)  # ICMPv6 types
+ROUTER_SOLICITATION: Final = 133
 ROUTER_ADVERTISEMENT: Final = 134
 HA_ADDRESS_DISCOVERY_REQUEST: Final = 144
 MOBILE_PREFIX_SOLICITATION: Final = 146
@@ -92,6 +93,10 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         to_anycast = {**ipv6, "eth_dst": mac, "ipv6_dst": anycast, "ip_proto": ICMPV6}
         fields = {**to_anycast, "icmpv6_type": HA_ADDRESS_DISCOVERY_REQUEST}
         add_punt(Table.CLASSIFY, 170, fields, Punt.HOME_DISCOVERY)
+    # The host that the home agent runs on has to see them as well.
+    for icmpv6_type in ICMPV6_ERRORS:
+        fields = {**to_own, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
+        add_punt(Table.CLASSIFY, 170, fields, Punt.ICMPV6_ERROR, layout.onward)
     heard = (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT) if home.advertises else (ROUTER_ADVERTISEMENT,)
     for icmpv6_type in heard:
         fields = {**ipv6, "ip_proto": ICMPV6, "icmpv6_code": 0, "nw_ttl": ND_HOP_LIMIT, "icmpv6_type": icmpv6_type}

@@ -10,7 +10,7 @@
        |                              +-- bound target --> proxy reply (51, 52)
        +-- Mobility Header, ESP, requests about home agents and prefixes --> punt (60), the only table that outputs to
        |                                                                the controller, each kind through its meter
-       +-- Router Advertisements --> on their way, and a copy to punt (60)
+       +-- Router Advertisements, ICMPv6 errors to the home agent --> on their way, and a copy to punt (60)
        +-- anything else --> NORMAL, or the table that the operator names
 
 The flows of a home link are in `home_pipeline.py`. Table numbers are fixed; what is not ours goes to the operator's
@@ -68,6 +68,7 @@ class Punt(enum.IntEnum):
     ESP = 7  # to the home agent: protected signalling, or return routability in a protected tunnel
     HOME_TEST = 8  # a Mobility Header to a mobile node whose return routability may have to be protected
     HOME_TEST_INIT = 9  # a Mobility Header out of the reverse tunnel, from such a node
+    ICMPV6_ERROR = 10  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
 
 
 TOO_BIG: Final = "reg0"  # bit 0: longer than the tunnel MTU

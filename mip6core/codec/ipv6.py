@@ -95,6 +95,30 @@ def parse(packet: bytes | memoryview) -> Datagram:
     return datagram
 
 
+def upper_layer(packet: bytes) -> tuple[int, int] | None:
+    """Protocol and offset of the upper layer, whatever the headers before it say and the Payload Length claims.
+
+    The protocol of a fragment behind the first is FRAGMENT: what it is a part of cannot be told. None where the packet
+    is cut off before, or the chain is too long.
+    """
+    if len(packet) < 40:
+        return None
+    next_header, offset = packet[6], 40
+    for _ in range(MAX_EXTENSION_HEADERS + 1):
+        if next_header not in _EXTENSION_HEADERS:
+            return next_header, offset
+        if len(packet) < offset + 8:
+            return None
+        if next_header == FRAGMENT:
+            if _FRAGMENT.unpack_from(packet, offset + 2)[0] & 0xFFF8:
+                return FRAGMENT, offset + 8
+            following = offset + 8
+        else:
+            following = offset + 8 + packet[offset + 1] * 8
+        next_header, offset = packet[offset], following
+    return None
+
+
 def build(
     source: Address,
     destination: Address,

@@ -165,6 +165,33 @@ def test_every_cut_of_a_binding_update_is_refused(length: int) -> None:
         ipv6.parse(packet[:length])
 
 
+class TestUpperLayer:
+    """Found without a look into the headers before it."""
+
+    def test_behind_headers_that_are_wrong_in_themselves(self) -> None:
+        chain = bytes((43, 0)) + b"\xc9\x63" + bytes(4)  # an option longer than its header
+        chain += bytes((0, 0, 0, 1)) + bytes(4)  # a routing header with segments left
+        chain += bytes((58, 1)) + bytes(14)  # hop-by-hop options in the wrong place
+        packet = ipv6_packet(60, chain + PAYLOAD)
+        assert ipv6.upper_layer(packet) == (58, 72)
+        assert ipv6.upper_layer(packet[:72]) == (58, 72)
+        assert ipv6.upper_layer(packet[:63]) is None
+
+    @pytest.mark.parametrize("length", [0, 39, 47])
+    def test_cut_off(self, length: int) -> None:
+        assert ipv6.upper_layer(ipv6_packet(60, options_header(59, PAD_6))[:length]) is None
+
+    def test_fragments(self) -> None:
+        first = ipv6_packet(44, bytes(IPv6ExtHdrFragment(nh=60, m=1)) + options_header(135, PAD_6))
+        later = ipv6_packet(44, bytes(IPv6ExtHdrFragment(nh=60, offset=1)) + options_header(135, PAD_6))
+        assert ipv6.upper_layer(first) == (135, 56)
+        assert ipv6.upper_layer(later) == (44, 48)
+
+    def test_the_chain_is_no_longer_than_that_of_a_packet_that_is_parsed(self) -> None:
+        assert ipv6.upper_layer(ipv6_packet(60, options_header(60, PAD_6) * 7 + options_header(59, PAD_6))) == (59, 104)
+        assert ipv6.upper_layer(ipv6_packet(60, options_header(60, PAD_6) * 8 + options_header(59, PAD_6))) is None
+
+
 def test_build_refuses_what_does_not_fit_the_header() -> None:
     with pytest.raises(Exception, match="format requires"):
         ipv6.build(CARE_OF, HOME_AGENT, 59, bytes(65536))

@@ -1,0 +1,127 @@
+"""ICMPv6 errors from inside a tunnel, relayed to the sender of the packet in it (RFC 2473 section 8).
+
+Whoever reports the error is a router on the way to the care-of address, of which nothing is known. So all that can be
+checked is whether the packet in error may be one of ours: a tunnel packet to the care-of address of a binding, with a
+packet for its home address in it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mip6core.addresses import Address
+from mip6core.bcache import BindingCache
+from mip6core.codec import icmpv6, ipv6
+from mip6core.codec.icmpv6 import DestinationUnreachable, PacketTooBig, ParameterProblem, TimeExceeded
+from mip6core.codec.ipv6 import Datagram
+from mip6core.constants import DESTINATION_OPTIONS, ICMPV6, IPV6, MINIMUM_MTU
+from mip6core.errors import ParseError
+from mip6core.home_link import HomeLink
+from mip6core.icmpv6_errors import may_be_answered
+from mip6core.rate_limit import RateLimiter
+
+_HOP_LIMIT_EXCEEDED: Final = 0  # code of Time Exceeded
+_LIMIT_OPTION: Final = b"\x04\x01"  # Tunnel Encapsulation Limit, section 4.1.1: type and length
+_MAX_LIMIT: Final = 1  # section 8.2 speaks of a limit of zero, section 8.1 of one
+
+
+class TunnelErrors:
+    """Reads what comes from inside the tunnels of all home links."""
+
+    __slots__ = ("_bindings", "_errors", "_statistics")
+
+    def __init__(self, bindings: BindingCache, errors: RateLimiter, statistics: dict[str, int]) -> None:
+        """`errors` limits what a stranger can make the home agent send."""
+        self._bindings = bindings
+        self._errors = errors
+        self._statistics = statistics
+
+    def relay(self, link: HomeLink, datagram: Datagram, now: float) -> bytes | None:
+        """The packet for the original sender after an ICMPv6 error to the home agent of `link`, or None.
+
+        It takes the way of any packet to its destination, which may be a mobile node itself.
+        """
+        try:
+            return self._relay(link, datagram, now)
+        except ParseError as error:
+            self._drop(error.reason)
+            return None
+
+    def _relay(self, link: HomeLink, datagram: Datagram, now: float) -> bytes | None:
+        if datagram.more_fragments or datagram.fragment_offset:
+            return self._drop("fragment")
+        if datagram.destination != link.address or datagram.type2_home_address is not None:
+            return self._drop("not_for_home_agent")
+        if datagram.unrecognized_option is not None:
+            return self._drop("unrecognized_option")
+        error = icmpv6.parse(datagram)
+        if not isinstance(error, DestinationUnreachable | PacketTooBig | TimeExceeded | ParameterProblem):
+            return self._drop("not_an_error")
+        quote = error.invoking
+        headers = _tunnel_headers(quote)
+        if headers is None:  # about something that the home agent's host has sent
+            self._statistics["ignored_icmpv6_error"] += 1
+            return None
+        if not self._is_ours(link, quote, quote[headers:]):
+            return self._drop("tunnel_error_not_ours")
+        message = _for_original_sender(error, headers)
+        if message is None or not may_be_answered(quote[headers:]):
+            return self._drop("tunnel_error_not_relayed")
+        sender = quote[headers + 8 : headers + 24]
+        if not self._errors.allow(sender, now):
+            self._statistics["icmpv6_suppressed"] += 1
+            return None
+        self._statistics["tunnel_errors_relayed"] += 1
+        return _packet(link.address, sender, message)
+
+    def _is_ours(self, link: HomeLink, quote: bytes, original: bytes) -> bool:
+        if len(original) < 40 or original[0] >> 4 != 6 or quote[8:24] != link.address:
+            return False
+        binding = self._bindings.get_bound(original[24:40])
+        return binding is not None and binding.link is link and binding.care_of_address == quote[24:40]
+
+    def _drop(self, reason: str) -> None:
+        self._statistics["dropped_" + reason] += 1
+
+
+def _tunnel_headers(quote: bytes) -> int | None:
+    """How many octets of headers are before the packet in a tunnel packet; None: it is no tunnel packet."""
+    upper = ipv6.upper_layer(quote)
+    return upper[1] if upper is not None and upper[0] == IPV6 else None
+
+
+def _for_original_sender(error: icmpv6.Message, headers: int) -> DestinationUnreachable | PacketTooBig | None:
+    """Section 8.2; None where it tells nothing to the original sender."""
+    if isinstance(error, PacketTooBig):
+        original = error.invoking[headers:]
+        length = 40 + int.from_bytes(original[4:6], "big")
+        # Section 7.1: a packet of the minimum MTU or less has to get through, and its sender can do nothing about it.
+        # RFC 8201 section 4: no honest router says more than the packet had.
+        if length <= MINIMUM_MTU or error.mtu >= headers + length:
+            return None
+        return PacketTooBig(max(error.mtu - headers, MINIMUM_MTU), original)
+    if isinstance(error, TimeExceeded):
+        link_problem = error.code == _HOP_LIMIT_EXCEEDED
+    elif isinstance(error, ParameterProblem):
+        link_problem = _is_encapsulation_limit(error, headers)
+    else:
+        link_problem = isinstance(error, DestinationUnreachable)
+    if not link_problem:
+        return None
+    return DestinationUnreachable(icmpv6.ADDRESS_UNREACHABLE, error.invoking[headers:])
+
+
+def _is_encapsulation_limit(error: ParameterProblem, headers: int) -> bool:
+    """Whether it says that the tunnel packet could not enter another tunnel (sections 4.1.1 and 8.1)."""
+    quote, pointer = error.invoking, error.pointer
+    return (
+        error.code == icmpv6.ERRONEOUS_HEADER_FIELD
+        and quote[6] == DESTINATION_OPTIONS
+        and 44 <= pointer < headers
+        and quote[pointer - 2 : pointer] == _LIMIT_OPTION
+        and quote[pointer] <= _MAX_LIMIT
+    )
+
+
+def _packet(source: Address, destination: Address, message: icmpv6.Message) -> bytes:
+    return ipv6.build(source, destination, ICMPV6, icmpv6.build(message, source, destination))

@@ -7,7 +7,7 @@ packet for its home address in it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from mip6core.addresses import Address
 from mip6core.bcache import BindingCache
@@ -19,6 +19,9 @@ from mip6core.errors import ParseError
 from mip6core.home_link import HomeLink
 from mip6core.icmpv6_errors import may_be_answered
 from mip6core.rate_limit import RateLimiter
+from mip6core.registration import Discarded
+
+_Error: TypeAlias = DestinationUnreachable | PacketTooBig | TimeExceeded | ParameterProblem
 
 _HOP_LIMIT_EXCEEDED: Final = 0  # code of Time Exceeded
 _LIMIT_OPTION: Final = b"\x04\x01"  # Tunnel Encapsulation Limit, section 4.1.1: type and length
@@ -43,30 +46,30 @@ class TunnelErrors:
         """
         try:
             return self._relay(link, datagram, now)
-        except ParseError as error:
-            self._drop(error.reason)
+        except (Discarded, ParseError) as error:
+            self._statistics["dropped_" + error.reason] += 1
             return None
 
     def _relay(self, link: HomeLink, datagram: Datagram, now: float) -> bytes | None:
         if datagram.more_fragments or datagram.fragment_offset:
-            return self._drop("fragment")
+            raise Discarded("fragment")
         if datagram.destination != link.address or datagram.type2_home_address is not None:
-            return self._drop("not_for_home_agent")
+            raise Discarded("not_for_home_agent")
         if datagram.unrecognized_option is not None:
-            return self._drop("unrecognized_option")
+            raise Discarded("unrecognized_option")
         error = icmpv6.parse(datagram)
-        if not isinstance(error, DestinationUnreachable | PacketTooBig | TimeExceeded | ParameterProblem):
-            return self._drop("not_an_error")
+        if not isinstance(error, _Error):
+            raise Discarded("not_an_error")
         quote = error.invoking
         headers = _tunnel_headers(quote)
         if headers is None:  # about something that the home agent's host has sent
             self._statistics["ignored_icmpv6_error"] += 1
             return None
         if not self._is_ours(link, quote, quote[headers:]):
-            return self._drop("tunnel_error_not_ours")
+            raise Discarded("tunnel_error_not_ours")
         message = _for_original_sender(error, headers)
         if message is None or not may_be_answered(quote[headers:]):
-            return self._drop("tunnel_error_not_relayed")
+            raise Discarded("tunnel_error_not_relayed")
         sender = quote[headers + 8 : headers + 24]
         if not self._errors.allow(sender, now):
             self._statistics["icmpv6_suppressed"] += 1
@@ -80,9 +83,6 @@ class TunnelErrors:
         binding = self._bindings.get_bound(original[24:40])
         return binding is not None and binding.link is link and binding.care_of_address == quote[24:40]
 
-    def _drop(self, reason: str) -> None:
-        self._statistics["dropped_" + reason] += 1
-
 
 def _tunnel_headers(quote: bytes) -> int | None:
     """How many octets of headers are before the packet in a tunnel packet; None: it is no tunnel packet."""
@@ -90,7 +90,7 @@ def _tunnel_headers(quote: bytes) -> int | None:
     return upper[1] if upper is not None and upper[0] == IPV6 else None
 
 
-def _for_original_sender(error: icmpv6.Message, headers: int) -> DestinationUnreachable | PacketTooBig | None:
+def _for_original_sender(error: _Error, headers: int) -> DestinationUnreachable | PacketTooBig | None:
     """Section 8.2; None where it tells nothing to the original sender."""
     if isinstance(error, PacketTooBig):
         original = error.invoking[headers:]
@@ -100,13 +100,9 @@ def _for_original_sender(error: icmpv6.Message, headers: int) -> DestinationUnre
         if length <= MINIMUM_MTU or error.mtu >= headers + length:
             return None
         return PacketTooBig(max(error.mtu - headers, MINIMUM_MTU), original)
-    if isinstance(error, TimeExceeded):
-        link_problem = error.code == _HOP_LIMIT_EXCEEDED
-    elif isinstance(error, ParameterProblem):
-        link_problem = _is_encapsulation_limit(error, headers)
-    else:
-        link_problem = isinstance(error, DestinationUnreachable)
-    if not link_problem:
+    if isinstance(error, TimeExceeded) and error.code != _HOP_LIMIT_EXCEEDED:
+        return None
+    if isinstance(error, ParameterProblem) and not _is_encapsulation_limit(error, headers):
         return None
     return DestinationUnreachable(icmpv6.ADDRESS_UNREACHABLE, error.invoking[headers:])
 

@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from mip6core.addresses import Address
 from mip6core.bcache import BindingCacheEntry
+from mip6core.correspondent_cache import CorrespondentBinding
+from mip6core.correspondent_link import CorrespondentLink
 from mip6core.home_link import HomeLink
 
 
@@ -64,15 +66,43 @@ class UnwatchAddress:
 
 
 @dataclass(slots=True)
+class InstallRoute:
+    """Optimise the route between a correspondent and a mobile node, both ways (section 9.3).
+
+    `previous` is the care-of address of the flows that are installed already and must be replaced.
+    """
+
+    link: CorrespondentLink
+    binding: CorrespondentBinding
+    previous: Address | None
+
+
+@dataclass(slots=True)
+class RefreshRoute:
+    """Same flows, later (or earlier) end: `binding.expires_at`."""
+
+    link: CorrespondentLink
+    binding: CorrespondentBinding
+
+
+@dataclass(slots=True)
+class ReleaseRoute:
+    """Take the flows of the binding away. Its `care_of_address` still tells what they are."""
+
+    link: CorrespondentLink
+    binding: CorrespondentBinding
+
+
+@dataclass(slots=True)
 class SendDatagram:
-    """Send an IPv6 packet from the home agent.
+    """Send an IPv6 packet from the home agent or a correspondent.
 
     Without `link_layer_destination` it is routed, and bypasses the flows of bindings (section 6.1). With
     `after_flows` it must not leave before the flows of the actions ahead of it in the list are in; if they
     are refused, it is dropped and `installation_failed` called.
     """
 
-    link: HomeLink
+    link: HomeLink | CorrespondentLink
     packet: bytes  # from the IPv6 header on
     link_layer_destination: bytes | None
     after_flows: bool = False
@@ -80,3 +110,6 @@ class SendDatagram:
 
 Action: TypeAlias = InstallBinding | RefreshBinding | ReleaseBinding | WatchAddress | UnwatchAddress | SendDatagram
 Actions: TypeAlias = list[Action]
+
+CorrespondentAction: TypeAlias = InstallRoute | RefreshRoute | ReleaseRoute | SendDatagram
+CorrespondentActions: TypeAlias = list[CorrespondentAction]

@@ -27,6 +27,13 @@ INITIAL_BINDACK_TIMEOUT_FIRST_REG: Final = 1.5  # InitialBindackTimeoutFirstReg
 
 LIFETIME_UNIT: Final = 4  # one unit of a Lifetime or Refresh Interval field, sections 6.1.7, 6.1.8 and 6.2.4
 
+# RFC 6275 leaves these to the correspondent node
+REFRESH_REQUEST_LEAD: Final = 30  # before the end of a binding in use, section 9.5.5
+ACTIVE_USE: Final = 60  # a binding used no longer ago is in active use, section 9.5.5
+UNREACHABLE_TIME: Final = 10  # for so long Destination Unreachable has to come to be persistent, section 9.3.4
+UNREACHABLE_GAP: Final = 30  # without it between two for as long, they are not one row
+UNREACHABLE_COUNT: Final = 3
+
 # RFC 4861 section 10 and RFC 4862 section 5.1, as far as the home agent needs them
 MAX_INITIAL_RTR_ADVERT_INTERVAL: Final = 16
 MAX_INITIAL_RTR_ADVERTISEMENTS: Final = 3  # transmissions

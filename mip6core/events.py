@@ -7,7 +7,9 @@ from typing import Literal
 
 from mip6core.addresses import Address
 
-BindingEventKind = Literal["registered", "moved", "refreshed", "deregistered", "expired", "cleared", "rejected"]
+BindingEventKind = Literal[
+    "registered", "moved", "refreshed", "deregistered", "expired", "cleared", "rejected", "unreachable"
+]
 
 
 @dataclass(slots=True)
@@ -18,6 +20,19 @@ class BindingEvent:
     home_address: Address
     care_of_address: Address  # where the binding is, or was
     link: str  # name of the home link
+    status: int  # of the Binding Acknowledgement that goes with it; 0 if none does
+    now: float  # monotonic seconds
+
+
+@dataclass(slots=True)
+class CorrespondentEvent:
+    """The same of a binding at a correspondent."""
+
+    kind: BindingEventKind
+    correspondent: Address
+    home_address: Address
+    care_of_address: Address  # where the binding is, or was
+    link: str  # name of the correspondent link
     status: int  # of the Binding Acknowledgement that goes with it; 0 if none does
     now: float  # monotonic seconds
 

@@ -97,7 +97,8 @@ class ReleaseRoute:
 class SendDatagram:
     """Send an IPv6 packet from the home agent or a correspondent.
 
-    Without `link_layer_destination` it is routed, and bypasses the flows of bindings (section 6.1). With
+    Without `link_layer_destination` it is routed, and bypasses the flows of bindings (section 6.1), unless
+    `through_bindings` says that it takes the way of any packet to its destination. With
     `after_flows` it must not leave before the flows of the actions ahead of it in the list are in; if they
     are refused, it is dropped and `installation_failed` called.
     """
@@ -106,6 +107,7 @@ class SendDatagram:
     packet: bytes  # from the IPv6 header on
     link_layer_destination: bytes | None
     after_flows: bool = False
+    through_bindings: bool = False
 
 
 Action: TypeAlias = InstallBinding | RefreshBinding | ReleaseBinding | WatchAddress | UnwatchAddress | SendDatagram

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from mip6core import dhaad, neighbor_discovery, registration
+from mip6core import dhaad, neighbor_discovery, registration, replies
 from mip6core.actions import Actions, SendDatagram
+from mip6core.addresses import Address
+from mip6core.advertisement_consistency import Consistency, differences
 from mip6core.bcache import BindingCacheEntry
 from mip6core.chance import RandomOctets, uniform
-from mip6core.codec import icmpv6, ipv6
+from mip6core.codec import icmpv6
 from mip6core.codec.icmpv6 import (
     HAAddressDiscoveryRequest,
     MobilePrefixSolicitation,
@@ -18,8 +20,9 @@ from mip6core.codec.icmpv6 import (
     RouterSolicitation,
 )
 from mip6core.codec.ipv6 import Datagram
-from mip6core.constants import ICMPV6, MAX_ANYCAST_DELAY_TIME
+from mip6core.constants import MAX_ANYCAST_DELAY_TIME
 from mip6core.errors import ParseError
+from mip6core.events import Event, InconsistentRouterAdvertisement
 from mip6core.home_agents_list import HomeAgentsList
 from mip6core.home_link import HomeLink
 from mip6core.mobile_prefix import Answer, Delivery, LinkSilence, MobilePrefixes
@@ -52,6 +55,7 @@ class Discovery:
         replies: RateLimiter,
         rng: RandomOctets,
         statistics: dict[str, int],
+        notify: Callable[[Event], None] | None,
     ) -> None:
         """`replies` limits what strangers can make the home agent send by address discovery requests."""
         links = tuple(links)
@@ -60,12 +64,14 @@ class Discovery:
         self._replies = replies
         self._rng = rng
         self._statistics = statistics
+        self._notify = notify
         self._home_agents = {link.name: HomeAgentsList(link.address, statistics) for link in links}
         self._advertisers = {
             link.name: RouterAdvertiser(link, self.timers, rng, statistics)
             for link in links
             if link.router_advertisement.enabled and not link.virtual
         }
+        self._consistency = {name: Consistency() for name in self._advertisers}
         self._anycast_answers = 0
 
     def home_agents(self, link: HomeLink) -> HomeAgentsList:
@@ -105,6 +111,7 @@ class Discovery:
         if isinstance(message, RouterAdvertisement):
             self._statistics["ra_received"] += 1
             self._home_agents[link.name].learn(datagram.source, message, now)
+            self._compare(link, datagram.source, message, now)
         elif isinstance(message, RouterSolicitation):
             self._statistics["rs_received"] += 1
             advertiser = self._advertisers.get(link.name)
@@ -201,9 +208,20 @@ class Discovery:
         others = self._home_agents[link.name].entries(now)
         headers = 0 if home_address is None else ROUTING_HEADER
         message = dhaad.reply(link, request.identifier, others, self._rng, headers)
-        upper = icmpv6.build(message, link.address, home_address or source)
-        packet = ipv6.build(link.address, source, ICMPV6, upper, type2_home_address=home_address)
-        actions.append(SendDatagram(link, packet, registration.on_link(link, source, link_layer_source)))
+        actions.append(replies.icmpv6_message(link, source, message, link_layer_source, home_address))
+
+    def _compare(self, link: HomeLink, router: Address, message: RouterAdvertisement, now: float) -> None:
+        """RFC 4861 section 6.2.7: routers look at each other's advertisements."""
+        advertiser = self._advertisers.get(link.name)
+        if advertiser is None:
+            return
+        found = differences(advertiser.advertisement(now), message)
+        if not found:
+            return
+        self._statistics["ra_inconsistent"] += 1
+        news = self._consistency[link.name].news(router, found)
+        if news and self._notify is not None:
+            self._notify(InconsistentRouterAdvertisement(router, link.name, news, now))
 
     def _flags(self, link: HomeLink, now: float) -> tuple[bool, bool]:
         """M and O as any home agent on the link advertises them (10.6.3), both zero without DHCPv6 (6.8)."""

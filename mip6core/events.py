@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from mip6core.addresses import Address
 
@@ -37,4 +37,14 @@ class CorrespondentEvent:
     now: float  # monotonic seconds
 
 
-Event = BindingEvent
+@dataclass(slots=True)
+class InconsistentRouterAdvertisement:
+    """Another router on a home link does not advertise what the home agent does (RFC 4861 section 6.2.7)."""
+
+    router: Address  # link-local
+    link: str  # name of the home link
+    what: tuple[str, ...]  # the fields that differ, as far as they were not announced before
+    now: float  # monotonic seconds
+
+
+Event: TypeAlias = BindingEvent | InconsistentRouterAdvertisement

@@ -29,6 +29,7 @@ from mip6core.events import Event
 from mip6core.fsm import Input
 from mip6core.home_link import HomeLink, HomePrefix, Limits
 from mip6core.home_registrations import HomeRegistrations
+from mip6core.icmpv6_errors import may_be_answered
 from mip6core.prefix_options import prefix_options
 from mip6core.rate_limit import RateLimiter
 from mip6core.status import BindingErrorStatus
@@ -66,7 +67,7 @@ class HomeAgent:
             _check_apart(one.prefixes, other)
         self.rng = rng
         self.statistics: dict[str, int] = defaultdict(int)
-        self.discovery = Discovery(self.links, _limiter(limits), rng, self.statistics)
+        self.discovery = Discovery(self.links, _limiter(limits), rng, self.statistics, notify)
         self._registrations = HomeRegistrations(
             self.links, limits, self.statistics, notify, self.discovery.mobile_prefixes, access
         )
@@ -105,6 +106,16 @@ class HomeAgent:
             self.statistics["ignored_protocol"] += 1
         else:
             self._home_address_option(link, datagram, datagram.home_address, link_layer_source, now, actions)
+        return actions
+
+    def malformed(
+        self, link: HomeLink, packet: bytes, error: ParseError, link_layer_source: bytes, now: float
+    ) -> Actions:
+        """A packet for `receive` in which `codec.ipv6` has found `error`: its sender is told where that is due."""
+        actions: Actions = []
+        self._drop(error.reason)
+        if error.pointer is not None:
+            self._parameter_problem(link, packet, error.code, error.pointer, link_layer_source, now, actions)
         return actions
 
     def tick(self, now: float) -> Actions:
@@ -208,7 +219,7 @@ class HomeAgent:
             self._drop(error.reason)
             if error.pointer is not None:
                 pointer = datagram.upper_offset + error.pointer
-                self._parameter_problem(link, datagram, error.code, pointer, link_layer_source, now, actions)
+                self._parameter_problem(link, datagram.packet, error.code, pointer, link_layer_source, now, actions)
             return
         if type(message) is BindingUpdate:
             self.statistics["bu_received"] += 1
@@ -301,9 +312,17 @@ class HomeAgent:
         option_type, offset = datagram.unrecognized_option
         self._drop("unrecognized_option")
         bits = option_type >> 6
-        if (bits >= 2 and datagram.destination == link.address) or (bits == 2 and is_multicast(datagram.destination)):
-            code = icmpv6.UNRECOGNIZED_OPTION
-            self._parameter_problem(link, datagram, code, offset, link_layer_source, now, actions)
+        if bits >= 2:
+            self._parameter_problem(
+                link,
+                datagram.packet,
+                icmpv6.UNRECOGNIZED_OPTION,
+                offset,
+                link_layer_source,
+                now,
+                actions,
+                to_group=bits == 2,
+            )
 
     def _binding_error(
         self,
@@ -328,31 +347,33 @@ class HomeAgent:
     def _parameter_problem(
         self,
         link: HomeLink,
-        datagram: Datagram,
+        packet: bytes,
         code: int,
         pointer: int,
         link_layer_source: bytes,
         now: float,
         actions: Actions,
+        *,
+        to_group: bool = False,
     ) -> None:
-        """ICMPv6 Parameter Problem, unless RFC 4443 section 2.4 (e) forbids an answer, at a limited rate."""
-        source = datagram.source
-        if not registration.is_unicast(source) or _is_icmpv6_error(datagram):
+        """ICMPv6 Parameter Problem for a packet to the home agent, or `to_group`, at a limited rate.
+
+        None where RFC 4443 section 2.4 (e) forbids an answer.
+        """
+        source, destination = packet[8:24], packet[24:40]
+        if not may_be_answered(packet, to_group=to_group):
+            return
+        if not (destination == link.address or link.is_home_agents_anycast(destination) or is_multicast(destination)):
             return
         if not self._icmpv6_errors.allow(source, now):
             self.statistics["icmpv6_suppressed"] += 1
             return
         self.statistics["icmpv6_sent_parameter_problem"] += 1
-        message = ParameterProblem(code, pointer, datagram.packet)
-        mac = registration.on_link(link, source, link_layer_source)
-        actions.append(replies.icmpv6_message(link, source, message, mac))
+        message = ParameterProblem(code, pointer, packet)
+        actions.append(replies.icmpv6_message(link, source, message, link_layer_source))
 
     def _drop(self, reason: str) -> None:
         self.statistics["dropped_" + reason] += 1
-
-
-def _is_icmpv6_error(datagram: Datagram) -> bool:
-    return datagram.upper_protocol == ICMPV6 and datagram.upper[:1] < b"\x80"
 
 
 def _limiter(limits: Limits) -> RateLimiter:

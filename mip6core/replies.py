@@ -9,7 +9,7 @@ from mip6core.codec.mh import BindingAcknowledgement, BindingError
 from mip6core.codec.options import BindingRefreshAdvice
 from mip6core.constants import ICMPV6, LIFETIME_UNIT, MOBILITY_HEADER
 from mip6core.home_link import HomeLink
-from mip6core.registration import Registration
+from mip6core.registration import Registration, on_link
 from mip6core.status import BindingErrorStatus
 
 
@@ -60,8 +60,18 @@ def binding_error(
 
 
 def icmpv6_message(
-    link: HomeLink, destination: Address, message: icmpv6.Message, link_layer_destination: bytes | None
+    link: HomeLink,
+    destination: Address,
+    message: icmpv6.Message,
+    link_layer_source: bytes,
+    home_address: Address | None = None,
 ) -> SendDatagram:
-    """An ICMPv6 message from the home agent."""
-    upper = icmpv6.build(message, link.address, destination)
-    return SendDatagram(link, ipv6.build(link.address, destination, ICMPV6, upper), link_layer_destination)
+    """An ICMPv6 message from the home agent, in answer to a packet from `destination`.
+
+    That came from `link_layer_source`, or out of a tunnel if this is empty, and so goes the answer. With `home_address`
+    it has a Type 2 Routing header.
+    """
+    upper = icmpv6.build(message, link.address, home_address or destination)
+    packet = ipv6.build(link.address, destination, ICMPV6, upper, type2_home_address=home_address)
+    mac = on_link(link, destination, link_layer_source)
+    return SendDatagram(link, packet, mac, through_bindings=not link_layer_source)

@@ -70,20 +70,15 @@ class RouterAdvertiser(Timed):
     def timer(self, now: float, actions: Actions) -> None:
         """Advertise, and wait for the next time (RFC 4861 section 6.2.4)."""
         settings = self.link.router_advertisement
-        self._send(self._advertisement(now), now, actions)
+        self._send(self.advertisement(now), now, actions)
         interval = uniform(self._rng, settings.min_interval, settings.max_interval)
         if self._initial:
             self._initial -= 1
             interval = min(interval, MAX_INITIAL_RTR_ADVERT_INTERVAL)
         self._timers.schedule(self, now + interval)
 
-    def _soon(self, now: float) -> float:
-        """A random time from now on that keeps MinDelayBetweenRAs from the last advertisement."""
-        delay = uniform(self._rng, 0, MAX_RA_DELAY_TIME)
-        earliest = self._last_sent + self.link.router_advertisement.min_delay
-        return max(now, earliest) + delay
-
-    def _advertisement(self, now: float) -> RouterAdvertisement:
+    def advertisement(self, now: float) -> RouterAdvertisement:
+        """What is advertised at a time."""
         link, settings = self.link, self.link.router_advertisement
         interval = round(settings.max_interval * 1000)
         if interval < _SHORT_INTERVAL:
@@ -101,6 +96,12 @@ class RouterAdvertiser(Timed):
             advertisement_interval=interval,
             home_agent_information=information,
         )
+
+    def _soon(self, now: float) -> float:
+        """A random time from now on that keeps MinDelayBetweenRAs from the last advertisement."""
+        delay = uniform(self._rng, 0, MAX_RA_DELAY_TIME)
+        earliest = self._last_sent + self.link.router_advertisement.min_delay
+        return max(now, earliest) + delay
 
     def _send(self, message: RouterAdvertisement, now: float, actions: Actions) -> None:
         self._last_sent = now

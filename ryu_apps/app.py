@@ -12,7 +12,7 @@ from typing import Any, Final
 from deploy.config import Config, HomeLinkConfig
 from mip6core import addresses
 from mip6core.actions import Action
-from mip6core.events import Event
+from mip6core.events import Event, InconsistentRouterAdvertisement
 from mip6core.home_agent import HomeAgent, HomeLink, Limits
 from ryu_apps import cookies, encode, flow_dump, pipeline
 from ryu_apps.bridge import Bridge
@@ -302,6 +302,7 @@ class HomeAgentApp(RyuApp):
             Punt.HOME_TEST: rates.esp,
             Punt.HOME_TEST_INIT: rates.esp,
             Punt.HOME_DISCOVERY: rates.discovery,
+            Punt.TUNNELLED_DISCOVERY: rates.discovery,
             Punt.ROUTER_DISCOVERY: rates.discovery,
         }
 
@@ -353,6 +354,10 @@ class HomeAgentApp(RyuApp):
                     switch.bridge.tick(now)
 
     def _log_event(self, event: Event) -> None:
+        if isinstance(event, InconsistentRouterAdvertisement):
+            router, what = addresses.text(event.router), ",".join(event.what)
+            LOG.warning("router advertises something else link=%s router=%s fields=%s", event.link, router, what)
+            return
         level = logging.DEBUG if event.kind == "refreshed" else logging.INFO
         if LOG.isEnabledFor(level):
             LOG.log(

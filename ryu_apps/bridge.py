@@ -78,6 +78,9 @@ class Role(ABC):
         if packet is None:
             return
         mac = action.link_layer_destination
+        if action.through_bindings:
+            self.bridge.send_through_pipeline(packet)
+            return
         if mac is None:
             mac = self.bridge.next_hop(packet)
             if mac is None:

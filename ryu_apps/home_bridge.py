@@ -73,23 +73,51 @@ class HomeBridge(Role):
             Punt.SIGNALLING: self._signalling,
             Punt.TUNNEL_ERROR: self.tunnel_error,
             Punt.HOME_DISCOVERY: self._signalling,
-            Punt.ROUTER_DISCOVERY: self._signalling,
+            Punt.ROUTER_DISCOVERY: self._router_discovery,
             Punt.ESP: self._protection.esp,
             Punt.HOME_TEST: self._protection.home_test,
             Punt.HOME_TEST_INIT: self._protection.home_test_init,
             Punt.ICMPV6_ERROR: self._icmpv6_error,
+            Punt.TUNNELLED_DISCOVERY: self._tunnelled_discovery,
         }
 
     # From the switch
 
     def _signalling(self, frame: bytes, now: float) -> None:
+        datagram = self.parse(frame, frame[6:12], now)
+        if datagram is not None and self._gateway.admits(datagram):
+            self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
+
+    def _tunnelled_discovery(self, frame: bytes, now: float) -> None:
+        """Open vSwitch has made up the Ethernet header."""
+        datagram = self.parse(frame, b"", now)
+        if datagram is not None and self._gateway.admits(datagram):
+            self.execute(self.engine.receive(self.link, datagram, b"", now))
+
+    def parse(self, frame: bytes, link_layer_source: bytes, now: float) -> Datagram | None:
+        """The packet that nobody but the home agent gets; None: it is wrong, and its sender is told if that is due."""
+        try:
+            return ipv6.parse(frame[14:])
+        except ParseError as error:
+            self.execute(self.engine.malformed(self.link, frame[14:], error, link_layer_source, now))
+            return None
+
+    def _router_discovery(self, frame: bytes, now: float) -> None:
+        """A copy. What is wrong with the packet, the host will find out, too."""
+        datagram = self._parse_copy(frame)
+        if datagram is not None:
+            self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
+
+    def _parse_copy(self, frame: bytes) -> Datagram | None:
         try:
             datagram = ipv6.parse(frame[14:])
         except ParseError as error:
             self.statistics[f"dropped_{error.reason}"] += 1
-            return
-        if self._gateway.admits(datagram):
-            self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
+            return None
+        if datagram.unrecognized_option is not None:
+            self.statistics["dropped_unrecognized_option"] += 1
+            return None
+        return datagram
 
     def neighbor_discovery(self, datagram: Datagram, link_layer_source: bytes, now: float) -> None:
         self.execute(self.engine.receive(self.link, datagram, link_layer_source, now))
@@ -106,10 +134,8 @@ class HomeBridge(Role):
 
     def _icmpv6_error(self, frame: bytes, now: float) -> None:
         """An error from inside a tunnel is for the original sender (RFC 2473 section 8)."""
-        try:
-            datagram = ipv6.parse(frame[14:])
-        except ParseError as error:
-            self.statistics[f"dropped_{error.reason}"] += 1
+        datagram = self._parse_copy(frame)
+        if datagram is None:
             return
         packet = self.engine.tunnel_errors.relay(self.link, datagram, now)
         if packet is not None:

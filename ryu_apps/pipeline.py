@@ -68,7 +68,8 @@ class Punt(enum.IntEnum):
     ESP = 7  # to the home agent: protected signalling, or return routability in a protected tunnel
     HOME_TEST = 8  # a Mobility Header to a mobile node whose return routability may have to be protected
     HOME_TEST_INIT = 9  # a Mobility Header out of the reverse tunnel, from such a node
-    ICMPV6_ERROR = 10  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
+    ICMPV6_ERROR = 20  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
+    TUNNELLED_DISCOVERY = 21  # a request about home agents out of the reverse tunnel
 
 
 TOO_BIG: Final = "reg0"  # bit 0: longer than the tunnel MTU

@@ -36,7 +36,7 @@ class Protection:
     def esp(self, frame: bytes, now: float) -> None:
         """ESP to the home agent."""
         bridge = self._bridge
-        datagram = self._parse(frame)
+        datagram = bridge.parse(frame, frame[6:12], now)
         if datagram is None:
             return
         if datagram.unrecognized_option is not None or datagram.fragment_id is not None:

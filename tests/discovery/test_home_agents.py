@@ -68,6 +68,35 @@ def test_request_from_a_foreign_link(campus: Campus, destination: str) -> None:
     assert campus.manager.punted()["home_discovery"] == before + 1
 
 
+@pytest.mark.parametrize("destination", [ANYCAST, HOME_AGENT])
+def test_request_through_the_reverse_tunnel(campus: Campus, destination: str) -> None:
+    """From the home address, which is where the reply goes: into the tunnel. It has no other way."""
+    mobile = campus.mobile
+    if campus.manager.binding(mobile.home_address) is None:
+        assert mobile.register() == 0
+    request = IPv6(src=mobile.home_address, dst=destination) / ICMPv6HAADRequest(id=0x1002)
+    with mobile.recording() as recorder:
+        recorder.send(mobile.reverse_tunnelled(request))
+        frame = reply(recorder, 0x1002)
+    outer, inner = frame[IPv6], frame[IPv6:2]
+    assert (outer.src, outer.dst, outer.nh) == (HOME_AGENT, mobile.at.care_of_address, 41)
+    assert (inner.src, inner.dst) == (HOME_AGENT, mobile.home_address)
+    assert inner[ICMPv6HAADReply].addresses == [HOME_AGENT]
+
+
+def test_an_inconsistent_router_is_logged_once(campus: Campus) -> None:
+    """RFC 4861 section 6.2.7."""
+    frame = router_advertisement(NEIGHBOUR, link_local(NEIGHBOUR.mac), "2001:db8:1::", home_agent=0)
+    before = campus.manager.statistics("engine").get("ra_inconsistent", 0)
+    with NEIGHBOUR.recording() as recorder:
+        for _ in range(3):
+            recorder.send(frame)
+    lab.wait_until(lambda: campus.manager.statistics("engine")["ra_inconsistent"] == before + 3, "the count")
+    lines = [line for line in campus.manager.log().splitlines() if "router advertises something else" in line]
+    assert len(lines) == 1
+    assert f"router={link_local(NEIGHBOUR.mac)} fields=AdvValidLifetime,AdvPreferredLifetime" in lines[0]
+
+
 def test_the_anycast_address_is_answered_for(campus: Campus) -> None:
     """RFC 4861 section 7.2.4: without the Override flag, so that it is as good as another home agent's."""
     with NEIGHBOUR.recording() as recorder:

@@ -12,7 +12,8 @@ import pytest
 from scapy.layers.inet6 import ICMPv6HAADReply, IPv6
 
 from mip6core import home_agents_list
-from mip6core.addresses import Prefix
+from mip6core.actions import SendDatagram
+from mip6core.addresses import Prefix, text
 from mip6core.home_agent import HomePrefix
 from tests.unit.discovery import messages
 from tests.unit.discovery.link import ANYCAST, OTHER_MAC, Link, link
@@ -30,6 +31,19 @@ def test_answered_from_the_unicast_address_whether_asked_there_or_at_the_anycast
     assert shell.asked(ANYCAST, identifier=0xBEEF) == [HA]
     assert shell.asked(HA, source=COA2) == [HA]
     assert (shell.statistics["dhaad_received"], shell.statistics["dhaad_sent"]) == (2, 2)
+
+
+@pytest.mark.parametrize("destination", [ANYCAST, HA])
+def test_asked_through_the_reverse_tunnel(destination: bytes) -> None:
+    """The answer takes the tunnel as well: nobody on the link has the home address."""
+    shell = Link()
+    shell.bind()
+    shell.receive(messages.address_request(HOA, destination, 9), mac=b"")
+    (action,) = shell.actions
+    assert isinstance(action, SendDatagram)
+    assert (action.link_layer_destination, action.through_bindings) == (None, True)
+    found = IPv6(action.packet)
+    assert found.dst == text(HOA) and found[ICMPv6HAADReply].addresses == [text(HA)]
 
 
 def test_reserved_bits_are_ignored() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from rest.access import Scope
 from rest.problem import Problem, not_found
 from rest.query import Query
 from rest.service import Service
@@ -25,23 +26,39 @@ class Call:
 Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer; None: no content
 
 
+@dataclass(frozen=True)
+class Route:
+    """What is at a path. Reading needs the scope `read_scope`, everything else that of an administrator."""
+
+    handlers: Mapping[str, Handler]  # by method
+    read_scope: Scope = Scope.READ
+
+    def needs(self, method: str) -> Scope:
+        return self.read_scope if method in ("GET", "HEAD") else Scope.ADMIN
+
+
 class Router:
-    """Routes such as /v1/bindings/{home_address}, each with its handlers by method."""
+    """Routes by path, such as /v1/bindings/{home_address}."""
 
-    def __init__(self, routes: Mapping[str, Mapping[str, Handler]]) -> None:
-        self._routes = [(pattern.split("/"), dict(handlers)) for pattern, handlers in routes.items()]
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._routes = [(pattern.split("/"), route) for pattern, route in routes.items()]
 
-    def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
-        """The handler for a request and what its path holds. Problem 404 or 405 if there is none."""
+    def find(self, path: str) -> tuple[Route, dict[str, str]]:
+        """What is at a path, and what stands in it for the {names} of the route. Problem 404 if nothing is."""
         segments = path.split("/")
-        for pattern, handlers in self._routes:
+        for pattern, route in self._routes:
             names = _match(pattern, segments)
             if names is not None:
-                handler = handlers.get("GET" if method == "HEAD" else method)
-                if handler is None:
-                    raise _not_allowed(method, handlers)
-                return handler, names
+                return route, names
         raise not_found("there is nothing at this path")
+
+
+def handler(route: Route, method: str) -> Handler:
+    """What answers a method. Problem 405 if nothing does."""
+    found = route.handlers.get("GET" if method == "HEAD" else method)
+    if found is None:
+        raise _not_allowed(method, route.handlers)
+    return found
 
 
 def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:

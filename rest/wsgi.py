@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from webob import Request, Response
 
+from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
 from rest.resources import bindings, operation
-from rest.router import Call, Router
+from rest.router import Call, Route, Router, handler
 from rest.service import Service
 
 LOG = logging.getLogger(__name__)
@@ -26,26 +27,29 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 ROUTER: Final = Router(
     {
-        "/v1/bindings": {"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings},
-        "/v1/bindings/{home_address}": {"GET": bindings.show_binding, "DELETE": bindings.clear_binding},
-        "/v1/switches": {"GET": operation.list_switches},
-        "/v1/home-agents": {"GET": operation.list_home_agents},
-        "/v1/prefixes": {"GET": operation.list_prefixes},
-        "/v1/statistics": {"GET": operation.show_statistics},
-        "/healthz": {"GET": operation.health},
-        "/readyz": {"GET": operation.readiness},
+        "/v1/bindings": Route({"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings}),
+        "/v1/bindings/{home_address}": Route({"GET": bindings.show_binding, "DELETE": bindings.clear_binding}),
+        "/v1/switches": Route({"GET": operation.list_switches}),
+        "/v1/home-agents": Route({"GET": operation.list_home_agents}),
+        "/v1/prefixes": Route({"GET": operation.list_prefixes}),
+        "/v1/statistics": Route({"GET": operation.show_statistics}),
+        "/healthz": Route({"GET": operation.health}, Scope.OPEN),
+        "/readyz": Route({"GET": operation.readiness}, Scope.OPEN),
     }
 )
+EVERYBODY: Final = AccessControl({}, Scope.ADMIN)
 
 
-def make_app(service: Service, cooperate: Callable[[], None] = lambda: None) -> WsgiApplication:
+def make_app(
+    service: Service, access: AccessControl = EVERYBODY, cooperate: Callable[[], None] = lambda: None
+) -> WsgiApplication:
     """The WSGI application. `cooperate` is called now and then in long loops, to let others run."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)
         request_id = _request_id(request)
         try:
-            response = _answer(request, service, cooperate)
+            response = _answer(request, service, access, cooperate)
         except Problem as problem:
             response = _problem_response(problem, request_id)
         except Exception:
@@ -61,15 +65,16 @@ def make_app(service: Service, cooperate: Callable[[], None] = lambda: None) -> 
     return app
 
 
-def _answer(request: Request, service: Service, cooperate: Callable[[], None]) -> Response:
+def _answer(request: Request, service: Service, access: AccessControl, cooperate: Callable[[], None]) -> Response:
     if request.headers.get("Transfer-Encoding") or (request.content_length or 0) > MAX_BODY:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY} octets and a Content-Length")
     try:
         path, parameters = request.path_info, list(request.GET.items())
     except UnicodeDecodeError:
         raise bad_request("the path and the parameters must be UTF-8") from None
-    handler, names = ROUTER.find(request.method, path)
-    result = handler(Call(service, Query(parameters), names, cooperate))
+    route, names = ROUTER.find(path)
+    access.admit(request, route.needs(request.method))
+    result = handler(route, request.method)(Call(service, Query(parameters), names, cooperate))
     if result is None:
         return Response(status=HTTPStatus.NO_CONTENT.value)
     return _json_response(HTTPStatus.OK, "application/json", result)

@@ -117,7 +117,7 @@ def _serve(config: Config) -> int:
     _end_on_signals(eventlet, main_thread)
     service_manager = ServiceManager()
     try:
-        app.loops.spawn("rest", northbound.serve, app, config.rest.listen, config.rest.port)
+        app.loops.spawn("rest", northbound.serve, app, config.rest)
         app.loops.spawn("watchdog", service_manager.keep_alive, lambda: not app.loops.died, eventlet.sleep)
         service_manager.ready(f"OpenFlow on {config.openflow.listen} port {config.openflow.port}")
         for service in services:

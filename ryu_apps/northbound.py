@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mip6core.addresses import Address, Prefix, home_agents_anycast
 from mip6core.fsm import State
+from rest.access import AccessControl, Scope
 from rest.service import BindingView, HomeAgentView, PortView, PrefixView, SwitchView
 from rest.wsgi import make_app
 from ryu_apps.of_compat import eventlet, hub
 
 if TYPE_CHECKING:
     from deploy.config import HomeLinkConfig
+    from deploy.config.rest import Rest, Tls
     from mip6core.bcache import BindingCacheEntry
     from ryu_apps.app import HomeAgentApp
 
@@ -156,16 +159,37 @@ class Northbound:
         )
 
 
-def serve(app: HomeAgentApp, listen: str, port: int) -> None:
+def serve(app: HomeAgentApp, config: Rest) -> None:
     """Serve the API for ever."""
-    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-    listener = eventlet.listen((listen, port), family)
-    LOG.info("listening rest=%s:%d", listen, port)
+    family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
+    listener = eventlet.listen((config.listen, config.port), family)
+    if config.tls is not None:
+        listener = _with_tls(listener, config.tls)
+    LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if config.tls is None else "yes")
     eventlet.wsgi.server(
         listener,
-        make_app(Northbound(app), cooperate=lambda: hub.sleep(0)),
+        make_app(Northbound(app), access_control(config), cooperate=lambda: hub.sleep(0)),
         log_output=False,
         max_size=MAX_CLIENTS,
         socket_timeout=REQUEST_TIMEOUT,
         debug=False,
+    )
+
+
+def access_control(config: Rest) -> AccessControl:
+    """The rules of the configuration."""
+    scopes = {"read": Scope.READ, "admin": Scope.ADMIN, None: Scope.OPEN}
+    tokens = {token.sha256: scopes[token.scope] for token in config.tokens}
+    return AccessControl(tokens, scopes[config.anonymous_scope])
+
+
+def _with_tls(listener: Any, tls: Tls) -> Any:
+    """The listener with TLS; with a client authority only for those who have a certificate of it."""
+    return eventlet.wrap_ssl(
+        listener,
+        certfile=tls.certificate,
+        keyfile=tls.key,
+        ca_certs=tls.client_ca,
+        cert_reqs=ssl.CERT_NONE if tls.client_ca is None else ssl.CERT_REQUIRED,
+        server_side=True,
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from deploy.config import access as access_rules
 from deploy.config import checks, source
 from deploy.config import reading as read
+from deploy.config import rest as rest_api
 from deploy.config.inheritance import inherit
 from deploy.config.links import (
     DEFAULT_MAX_LIFETIME,
@@ -25,6 +26,7 @@ from deploy.config.links import (
     Lifetime,
 )
 from deploy.config.mobile_nodes import MobileNodeConfig
+from deploy.config.rest import Rest
 from mip6core.access import AccessList
 from mip6core.errors import ConfigError
 
@@ -56,14 +58,6 @@ class OpenFlow:
 
     listen: Annotated[str, read.listen] = "127.0.0.1"
     port: Port = 6653
-
-
-@dataclass(frozen=True)
-class Rest:
-    """Where the REST API is served. It asks nobody who he is: loopback unless the operator says otherwise."""
-
-    listen: Annotated[str, read.listen] = "127.0.0.1"
-    port: Port = 8080
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ class Config:
     """The whole file."""
 
     openflow: Annotated[OpenFlow, read.section(OpenFlow)] = OpenFlow()
-    rest: Annotated[Rest, read.section(Rest)] = Rest()
+    rest: Annotated[Rest, read.section(Rest)] = rest_api.DEFAULT
     store: Annotated[Store, read.section(Store)] = Store()
     # A file that says nothing of security is one to try things out with: everything is accepted, and the log warns.
     security: Annotated[Security, read.section(Security)] = Security(unprotected_signalling="accept")
@@ -169,6 +163,7 @@ def parse(mapping: Mapping[str, Any]) -> Config:
         raise ConfigError("home_links", "at least one home link or correspondent link")
     if (config.openflow.listen, config.openflow.port) == (config.rest.listen, config.rest.port):
         raise ConfigError("rest.port", f"another port than openflow.port, got {config.rest.port} for both")
+    rest_api.check(config.rest)
     checks.check_links(config.home_links, config.correspondent_links)
     checks.check_mobile_nodes(config.security.mobile_nodes, config.access, config.home_links)
     return config

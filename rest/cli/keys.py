@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from mip6core.errors import ConfigError
 from rest.cli.failure import Exit, Failure
 from rest.cli.key_formats import BY_PROTOCOL, FORMATS, WITHOUT_GCM, Agreement
 from rest.cli.output import print_json
+from rest.cli.private_files import write_private
 
 _MAX_RANDOM_SPI: Final = 0x7FFFFFFF
 
@@ -35,7 +35,7 @@ def generate(options: argparse.Namespace) -> Exit:
     text = f"# Keys of the home agent {options.home_agent} with the mobile node {options.home_address}\n"
     files = [(ours, text + yaml.safe_dump(content, sort_keys=False))]
     files += [(directory / f"{name}.{end}", text) for end, text in FORMATS[options.format](agreement)]
-    _write(files)
+    write_private(files)
     theirs = [str(path) for path, _text in files[1:]]
     if options.output == "json":
         print_json({"home_agent": str(ours), "mobile_node": theirs})
@@ -73,17 +73,3 @@ def _keys(encryption: str, integrity: str) -> dict[str, str]:
     if encryption != GCM:
         keys["integrity_key"] = secrets.token_hex(INTEGRITY_KEYS[integrity])
     return keys
-
-
-def _write(files: list[tuple[Path, str]]) -> None:
-    """Files that their owner alone can read, all or none of them."""
-    made: list[Path] = []
-    try:
-        for path, text in files:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                made.append(path)
-                file.write(text)
-    except OSError as error:
-        for path in made:
-            path.unlink()
-        raise Failure(Exit.FAILURE, f"cannot write {error.filename}: {error.strerror}") from None

@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended"))
     _add_config(commands.add_parser("config", help="the configuration file"))
     _add_keys(commands.add_parser("keys", help="keys between mobile nodes and the home agent"))
+    _add_token(commands.add_parser("token", help="tokens for the REST API"))
     _add_ovs(
         commands.add_parser(
             "ovs",
@@ -167,7 +168,19 @@ def _remote(parent: Subparsers[argparse.ArgumentParser], name: str, run: str, wh
         metavar="URL",
         help="the REST API (default: MIP6CTL_SERVER of the environment, else %(default)s)",
     )
+    parser.add_argument("--token-file", metavar="FILE", help="with a bearer token (default: MIP6CTL_TOKEN)")
+    parser.add_argument("--ca-file", metavar="FILE", help="who vouches for the server (default: the system's)")
+    parser.add_argument("--certificate", metavar="FILE", help="of this client, with its key, PEM")
     return parser
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    what = "a fresh bearer token for the REST API, and its entry for the configuration"
+    generate = _command(actions, "generate", "tokens:generate", what)
+    generate.add_argument("name", metavar="NAME", help="of who will use it")
+    generate.add_argument("--scope", choices=("read", "admin"), default="read", help="admin: changes, too")
+    generate.add_argument("--file", required=True, help="where the token is written, readable for its owner only")
 
 
 def _later(run: str) -> Callable[[argparse.Namespace], Exit]:

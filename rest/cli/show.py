@@ -30,7 +30,7 @@ PREFIX_COLUMNS: Final = (
 
 def show_bindings(options: argparse.Namespace) -> Exit:
     filters = {name: getattr(options, name) for name in ("home_address", "care_of_prefix", "home_link", "cursor")}
-    result = _fetch(Client(options.server), {k: v for k, v in filters.items() if v is not None}, options.limit)
+    result = _fetch(Client(options), {k: v for k, v in filters.items() if v is not None}, options.limit)
     if options.output == "json":
         print_json(result)
         return Exit.OK
@@ -63,7 +63,7 @@ def _flag_letters(flags: dict[str, bool]) -> str:
 
 
 def show_switches(options: argparse.Namespace) -> Exit:
-    result = Client(options.server).get("/v1/switches")
+    result = Client(options).get("/v1/switches")
     if options.output == "json":
         print_json(result)
     elif not result["switches"]:
@@ -75,7 +75,7 @@ def show_switches(options: argparse.Namespace) -> Exit:
 
 
 def show_home_agents(options: argparse.Namespace) -> Exit:
-    result = Client(options.server).get("/v1/home-agents", _home_link(options))
+    result = Client(options).get("/v1/home-agents", _home_link(options))
     if options.output == "json":
         print_json(result)
     elif not result["home_agents"]:
@@ -86,7 +86,7 @@ def show_home_agents(options: argparse.Namespace) -> Exit:
 
 
 def show_prefixes(options: argparse.Namespace) -> Exit:
-    result = Client(options.server).get("/v1/prefixes", _home_link(options))
+    result = Client(options).get("/v1/prefixes", _home_link(options))
     if options.output == "json":
         print_json(result)
     elif not result["prefixes"]:
@@ -106,7 +106,7 @@ def _home_link(options: argparse.Namespace) -> dict[str, str]:
 
 
 def show_statistics(options: argparse.Namespace) -> Exit:
-    result = Client(options.server).get("/v1/statistics")
+    result = Client(options).get("/v1/statistics")
     if options.output == "json":
         print_json(result)
     else:
@@ -115,7 +115,7 @@ def show_statistics(options: argparse.Namespace) -> Exit:
 
 
 def clear_binding(options: argparse.Namespace) -> Exit:
-    client = Client(options.server)
+    client = Client(options)
     if options.prefix is not None:
         cleared = client.delete("/v1/bindings", {"prefix": options.prefix})["cleared"]
     else:

@@ -195,7 +195,7 @@ def test_long_lists_let_others_run() -> None:
         looked_at = 0
 
     service.on_binding = count
-    Request.blank("/v1/bindings?limit=1000&home_link=homenet").get_response(make_app(service, cooperate))
+    Request.blank("/v1/bindings?limit=1000&home_link=homenet").get_response(make_app(service, cooperate=cooperate))
     assert 0 < most <= 500
 
 

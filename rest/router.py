@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -19,11 +19,20 @@ class Call:
 
     service: Service
     query: Query
+    headers: Mapping[str, str]  # of the request, whatever case their names are in
     path: Mapping[str, str]  # what stood for the {names} of the route
     cooperate: Callable[[], None]  # to be called now and then in long loops: others get their turn
 
 
-Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer; None: no content
+@dataclass(frozen=True)
+class Stream:
+    """An answer that goes on for as long as its client wants."""
+
+    content_type: str
+    parts: Iterable[bytes]  # closed at the end if it has a close()
+
+
+Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer, or a Stream; None: no content
 
 
 @dataclass(frozen=True)

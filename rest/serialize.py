@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.codec import mh
-from rest.service import BindingView, HomeAgentView, PrefixView, SwitchView
+from rest.service import BindingView, EventView, HomeAgentView, PrefixView, SwitchView
 
 FLAGS: Final = {
     "acknowledge": mh.BU_ACKNOWLEDGE,
@@ -67,6 +67,20 @@ def prefix(view: PrefixView) -> dict[str, Any]:
         "preferred_lifetime": lifetime(view.preferred_lifetime),
         "home_agents_anycast_address": None if anycast is None else addresses.text(anycast),
     }
+
+
+def event(view: EventView) -> dict[str, Any]:
+    """Only what concerns it."""
+    shown: dict[str, Any] = {"id": view.id, "time": timestamp(view.time), "kind": view.kind, "link": view.link}
+    for name in ("home_address", "care_of_address", "correspondent"):
+        value = getattr(view, name)
+        if value is not None:
+            shown[name] = addresses.text(value)
+    if view.status is not None:
+        shown["status"] = view.status
+    if view.datapath_id is not None:
+        shown["datapath_id"] = datapath_id(view.datapath_id)
+    return shown
 
 
 def lifetime(seconds: float) -> int | None:

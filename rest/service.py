@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,30 @@ class PrefixView:
     home_agents_anycast_address: Address | None  # where home agent discovery requests go; None: too long a prefix
 
 
+@dataclass(slots=True)
+class EventView:
+    """Something that has happened. What does not concern it is None."""
+
+    kind: str  # of a binding: registered, moved, ...; of a switch: switch_connected, switch_gone
+    link: str  # home link or correspondent link
+    home_address: Address | None = None
+    care_of_address: Address | None = None
+    correspondent: Address | None = None
+    status: int | None = None  # of the Binding Acknowledgement
+    datapath_id: int | None = None
+    id: int = 0  # counts up, also over a restart
+    time: float = 0.0  # seconds since 1970
+
+
+class Watch(Protocol):
+    """Events for one watcher, waited for; None is a sign of life. Ends for a watcher that is too slow."""
+
+    def __iter__(self) -> Iterator[EventView | None]: ...
+
+    def close(self) -> None:
+        """Nobody watches any more."""
+
+
 class Service(Protocol):
     """Called from the greenlet of a request. Methods return soon; going through many bindings is the API's part."""
 
@@ -92,6 +116,15 @@ class Service(Protocol):
 
     def prefixes(self) -> list[PrefixView]:
         """The prefixes of all home links."""
+
+    def events(self) -> Iterator[EventView]:
+        """The last events, oldest first: a snapshot."""
+
+    def watch(self, after: int | None) -> Watch | None:
+        """Events as they happen, those behind number `after` first. None: there are too many watchers."""
+
+    def knows_all_behind(self, number: int) -> bool:
+        """Whether no event with a higher number has been forgotten."""
 
     def statistics(self) -> dict[str, Any]:
         """Counters by name, in groups, ready for JSON."""

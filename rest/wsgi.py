@@ -15,8 +15,8 @@ from webob import Request, Response
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
-from rest.resources import bindings, operation
-from rest.router import Call, Route, Router, handler
+from rest.resources import bindings, events, operation
+from rest.router import Call, Route, Router, Stream, handler
 from rest.service import Service
 
 LOG = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ ROUTER: Final = Router(
         "/v1/switches": Route({"GET": operation.list_switches}),
         "/v1/home-agents": Route({"GET": operation.list_home_agents}),
         "/v1/prefixes": Route({"GET": operation.list_prefixes}),
+        "/v1/events": Route({"GET": events.list_events}),
+        "/v1/watch": Route({"GET": events.watch}),
         "/v1/statistics": Route({"GET": operation.show_statistics}),
         "/healthz": Route({"GET": operation.health}, Scope.OPEN),
         "/readyz": Route({"GET": operation.readiness}, Scope.OPEN),
@@ -74,9 +76,13 @@ def _answer(request: Request, service: Service, access: AccessControl, cooperate
         raise bad_request("the path and the parameters must be UTF-8") from None
     route, names = ROUTER.find(path)
     access.admit(request, route.needs(request.method))
-    result = handler(route, request.method)(Call(service, Query(parameters), names, cooperate))
+    result = handler(route, request.method)(Call(service, Query(parameters), request.headers, names, cooperate))
     if result is None:
         return Response(status=HTTPStatus.NO_CONTENT.value)
+    if isinstance(result, Stream):
+        # The server must not wait for more before it sends what there is (eventlet.wsgi does, by default).
+        request.environ["eventlet.minimum_write_chunk_size"] = 0
+        return Response(content_type=result.content_type, charset=None, app_iter=result.parts)
     return _json_response(HTTPStatus.OK, "application/json", result)
 
 

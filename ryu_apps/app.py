@@ -14,10 +14,12 @@ from mip6core import addresses
 from mip6core.actions import Action
 from mip6core.events import Event, InconsistentRouterAdvertisement
 from mip6core.home_agent import HomeAgent, HomeLink, Limits
+from rest.service import EventView
 from ryu_apps import cookies, encode, flow_dump, pipeline
 from ryu_apps.bridge import Bridge
 from ryu_apps.connection import FastDatapath
 from ryu_apps.cookies import Category
+from ryu_apps.event_log import EventLog
 from ryu_apps.flowspec import LOCAL
 from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.home_pipeline import HomeLayout
@@ -118,6 +120,7 @@ class HomeAgentApp(RyuApp):
         self.clock = time.monotonic
         self.statistics: dict[str, int] = defaultdict(int)
         self.loops = Loops()
+        self.events = EventLog(time.time)
         self.links = {link.name: _engine_link(link) for link in config.home_links}
         limits = Limits(
             max_bindings=config.limits.max_bindings, max_bindings_per_link=config.limits.max_bindings_per_link
@@ -199,6 +202,7 @@ class HomeAgentApp(RyuApp):
         switch.dump_xid = bridge.outbox.next_xid()
         bridge.outbox.put(flow_dump.request(switch.dump_xid))
         datapath.receiver = switch
+        self.events.add(EventView("switch_connected", config.name, datapath_id=datapath.id))
         LOG.info("switch connected link=%s dpid=%016x", config.name, datapath.id)
         self.loops.spawn("greet", bridge.outbox.flush)
 
@@ -211,6 +215,7 @@ class HomeAgentApp(RyuApp):
             del self.switches[switch.config.name]
             for role in switch.bridge.roles.values():
                 role.link_down()
+            self.events.add(EventView("switch_gone", switch.config.name, datapath_id=datapath.id))
             LOG.warning("switch gone link=%s dpid=%016x", switch.config.name, datapath.id)
 
     def _link_of(self, datapath: Any) -> HomeLinkConfig | None:
@@ -358,6 +363,10 @@ class HomeAgentApp(RyuApp):
             router, what = addresses.text(event.router), ",".join(event.what)
             LOG.warning("router advertises something else link=%s router=%s fields=%s", event.link, router, what)
             return
+        if event.kind != "refreshed":  # nothing has changed, and it happens all the time
+            self.events.add(
+                EventView(event.kind, event.link, event.home_address, event.care_of_address, status=event.status)
+            )
         level = logging.DEBUG if event.kind == "refreshed" else logging.INFO
         if LOG.isEnabledFor(level):
             LOG.log(

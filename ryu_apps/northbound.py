@@ -6,13 +6,13 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mip6core.addresses import Address, Prefix, home_agents_anycast
 from mip6core.fsm import State
 from rest.access import AccessControl, Scope
-from rest.service import BindingView, HomeAgentView, PortView, PrefixView, SwitchView
+from rest.service import BindingView, EventView, HomeAgentView, PortView, PrefixView, SwitchView, Watch
 from rest.wsgi import make_app
 from ryu_apps.of_compat import eventlet, hub
 
@@ -92,6 +92,15 @@ class Northbound:
             for link in self._app.engine.links
             for entry in link.prefixes
         ]
+
+    def events(self) -> Iterator[EventView]:
+        return iter(self._app.events)
+
+    def watch(self, after: int | None) -> Watch | None:
+        return self._app.events.watch(after)
+
+    def knows_all_behind(self, number: int) -> bool:
+        return self._app.events.knows_all_behind(number)
 
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""

@@ -120,7 +120,7 @@ class HomeAgentApp(RyuApp):
         self.clock = time.monotonic
         self.statistics: dict[str, int] = defaultdict(int)
         self.loops = Loops()
-        self.events = EventLog(time.time)
+        self.event_log = EventLog(time.time)
         self.links = {link.name: _engine_link(link) for link in config.home_links}
         limits = Limits(
             max_bindings=config.limits.max_bindings, max_bindings_per_link=config.limits.max_bindings_per_link
@@ -202,7 +202,7 @@ class HomeAgentApp(RyuApp):
         switch.dump_xid = bridge.outbox.next_xid()
         bridge.outbox.put(flow_dump.request(switch.dump_xid))
         datapath.receiver = switch
-        self.events.add(EventView("switch_connected", config.name, datapath_id=datapath.id))
+        self.event_log.add(EventView("switch_connected", config.name, datapath_id=datapath.id))
         LOG.info("switch connected link=%s dpid=%016x", config.name, datapath.id)
         self.loops.spawn("greet", bridge.outbox.flush)
 
@@ -215,7 +215,7 @@ class HomeAgentApp(RyuApp):
             del self.switches[switch.config.name]
             for role in switch.bridge.roles.values():
                 role.link_down()
-            self.events.add(EventView("switch_gone", switch.config.name, datapath_id=datapath.id))
+            self.event_log.add(EventView("switch_gone", switch.config.name, datapath_id=datapath.id))
             LOG.warning("switch gone link=%s dpid=%016x", switch.config.name, datapath.id)
 
     def _link_of(self, datapath: Any) -> HomeLinkConfig | None:
@@ -364,7 +364,7 @@ class HomeAgentApp(RyuApp):
             LOG.warning("router advertises something else link=%s router=%s fields=%s", event.link, router, what)
             return
         if event.kind != "refreshed":  # nothing has changed, and it happens all the time
-            self.events.add(
+            self.event_log.add(
                 EventView(event.kind, event.link, event.home_address, event.care_of_address, status=event.status)
             )
         level = logging.DEBUG if event.kind == "refreshed" else logging.INFO

@@ -94,13 +94,13 @@ class Northbound:
         ]
 
     def events(self) -> Iterator[EventView]:
-        return iter(self._app.events)
+        return iter(self._app.event_log)
 
     def watch(self, after: int | None) -> Watch | None:
-        return self._app.events.watch(after)
+        return self._app.event_log.watch(after)
 
     def knows_all_behind(self, number: int) -> bool:
-        return self._app.events.knows_all_behind(number)
+        return self._app.event_log.knows_all_behind(number)
 
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""
@@ -168,6 +168,17 @@ class Northbound:
         )
 
 
+class _Protocol(eventlet.wsgi.HttpProtocol):
+    """Who breaks off, or speaks no TLS, fills no log."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError as error:  # an SSLError is one
+            LOG.debug("connection failed peer=%s error=%r", self.client_address, error)
+            self.close_connection = True
+
+
 def serve(app: HomeAgentApp, config: Rest) -> None:
     """Serve the API for ever."""
     family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
@@ -178,6 +189,7 @@ def serve(app: HomeAgentApp, config: Rest) -> None:
     eventlet.wsgi.server(
         listener,
         make_app(Northbound(app), access_control(config), cooperate=lambda: hub.sleep(0)),
+        protocol=_Protocol,
         log_output=False,
         max_size=MAX_CLIENTS,
         socket_timeout=REQUEST_TIMEOUT,
@@ -193,12 +205,13 @@ def access_control(config: Rest) -> AccessControl:
 
 
 def _with_tls(listener: Any, tls: Tls) -> Any:
-    """The listener with TLS; with a client authority only for those who have a certificate of it."""
-    return eventlet.wrap_ssl(
-        listener,
-        certfile=tls.certificate,
-        keyfile=tls.key,
-        ca_certs=tls.client_ca,
-        cert_reqs=ssl.CERT_NONE if tls.client_ca is None else ssl.CERT_REQUIRED,
-        server_side=True,
-    )
+    """The listener with TLS; with a client authority only for those who have a certificate of it.
+
+    The context is made here, since eventlet's own wrap_ssl never asks for client certificates, whatever it is told.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    if tls.client_ca is not None:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False)

@@ -1,4 +1,5 @@
-"""The wire format adapter ("shim"): RFC 2473 IPv6-in-IPv6 on the wire for what OVS can only do as GRE.
+"""The wire format adapter ("shim"): on the wire IPv6-in-IPv6 (RFC 2473) and route optimisation (RFC 6275) for what OVS
+can only do as GRE.
 
     adapter = adapter_for("netdev")                    # by the bridge's datapath_type
     adapter.attach("uplink0", [Endpoint(home_agent, bridge_mac)])
@@ -10,10 +11,10 @@ deploy/shim/build, and a BPF file system at /sys/fs/bpf.
 
 from __future__ import annotations
 
-from deploy.shim.adapter import AdapterError, AdapterStatus, Endpoint, WireFormatAdapter
+from deploy.shim.adapter import AdapterError, AdapterStatus, Correspondents, Endpoint, WireFormatAdapter
 from deploy.shim.userspace import UserspaceAdapter
 
-__all__ = ["AdapterError", "AdapterStatus", "Endpoint", "WireFormatAdapter", "adapter_for"]
+__all__ = ["AdapterError", "AdapterStatus", "Correspondents", "Endpoint", "WireFormatAdapter", "adapter_for"]
 
 
 def adapter_for(datapath_type: str) -> WireFormatAdapter:

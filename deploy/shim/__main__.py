@@ -7,8 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from deploy.shim import AdapterError, AdapterStatus, Endpoint, adapter_for
+from deploy.shim import AdapterError, AdapterStatus, Correspondents, Endpoint, adapter_for
 from mip6core import addresses
+from mip6core.addresses import Prefix
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,17 +30,25 @@ def _parser() -> argparse.ArgumentParser:
     attach.add_argument("--device", required=True, help="where tunnelled packets leave and arrive")
     attach.add_argument(
         *("--home-agent", "-a"),
-        required=True,
+        default=[],
         action="append",
         metavar="ADDRESS",
         help="home agent's address; may be repeated",
     )
     attach.add_argument(
         *("--bridge-mac", "-m"),
-        required=True,
+        default=[],
         action="append",
         metavar="MAC",
         help="MAC address of the bridge that holds the home agent's address: one for all, or one for each",
+    )
+    attach.add_argument(
+        *("--correspondents", "-c"),
+        default=[],
+        action="append",
+        nargs=3,
+        metavar=("PREFIX", "ADDRESS", "MAC"),
+        help="correspondents' prefix, tunnel end point address and MAC address of their bridge; may be repeated",
     )
     attach.set_defaults(run=_attach)
 
@@ -62,14 +71,21 @@ def _attach(options: argparse.Namespace) -> int:
         raise AdapterError("give one --bridge-mac for all home agents, or one for each")
     try:
         endpoints = [
-            Endpoint(addresses.parse(address), bytes.fromhex(mac.replace(":", "")))
-            for address, mac in zip(home_agents, macs, strict=True)
+            Endpoint(addresses.parse(address), _mac(mac)) for address, mac in zip(home_agents, macs, strict=True)
+        ]
+        correspondents = [
+            Correspondents(Prefix.parse(prefix), addresses.parse(address), _mac(mac))
+            for prefix, address, mac in options.correspondents
         ]
     except ValueError as error:
         raise AdapterError(str(error)) from error
-    status = adapter_for("netdev").attach(options.device, endpoints)
+    status = adapter_for("netdev").attach(options.device, endpoints, correspondents)
     print(f"{status.device}: attached, ingress {status.ingress}, egress {status.egress}")
     return 0
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
 
 
 def _detach(options: argparse.Namespace) -> int:
@@ -98,6 +114,14 @@ def _table(status: AdapterStatus) -> str:
         *(
             ("home agent", f"{addresses.text(point.home_agent)} (bridge {point.bridge_mac.hex(':')})")
             for point in status.endpoints
+        ),
+        *(
+            (
+                "correspondents",
+                f"{hosts.prefix} (tunnel end point {addresses.text(hosts.tunnel_end_point)}, "
+                f"bridge {hosts.bridge_mac.hex(':')}{', ESP is signalling' if hosts.esp_is_signalling else ''})",
+            )
+            for hosts in status.correspondents
         ),
         *((name, str(value)) for name, value in status.counters.items()),
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mip6core import addresses
-from mip6core.addresses import Address
+from mip6core.addresses import Address, Prefix
 
 MAC_LENGTH = 6
 
@@ -23,16 +23,44 @@ class AdapterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A tunnel end point on an uplink. ValueError for an address that is none."""
+    """A home agent on an uplink: tunnel end point, and correspondent. ValueError for an address that is none."""
 
     home_agent: Address  # outer address of tunnel packets on the wire
     bridge_mac: bytes  # 6 octets: MAC of the bridge that holds this address; OVS sends its GRE from it
 
     def __post_init__(self) -> None:
-        if len(self.home_agent) != len(addresses.UNSPECIFIED) or not addresses.is_unicast_routable(self.home_agent):
-            raise ValueError("a home agent needs a routable unicast IPv6 address of 16 octets")
-        if len(self.bridge_mac) != MAC_LENGTH or self.bridge_mac[0] & 1 or not any(self.bridge_mac):
-            raise ValueError("a bridge needs a unicast MAC address of 6 octets")
+        _check_address("a home agent", self.home_agent)
+        _check_mac(self.bridge_mac)
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondents:
+    """Hosts that a bridge answers for as correspondent nodes (RFC 6275 section 9). ValueError for what cannot be."""
+
+    prefix: Prefix  # theirs; the longest prefix counts
+    tunnel_end_point: Address  # the bridge's tunnel port; not on the wire. A home agent's address, or one of its own
+    bridge_mac: bytes  # 6 octets: MAC of the bridge that holds the tunnel end point; OVS sends its GRE from it
+    esp_is_signalling: bool = False  # ESP from mobile nodes is not data but protects their Binding Updates
+
+    def __post_init__(self) -> None:
+        _check_address("a tunnel end point", self.tunnel_end_point)
+        _check_mac(self.bridge_mac)
+
+    @classmethod
+    def home_agent(cls, point: Endpoint) -> Correspondents:
+        """A home agent's own address, which is a correspondent for its mobile nodes like any other node."""
+        prefix = Prefix(point.home_agent, 8 * len(point.home_agent))
+        return cls(prefix, point.home_agent, point.bridge_mac, esp_is_signalling=True)
+
+
+def _check_address(what: str, address: Address) -> None:
+    if len(address) != len(addresses.UNSPECIFIED) or not addresses.is_unicast_routable(address):
+        raise ValueError(f"{what} needs a routable unicast IPv6 address of 16 octets")
+
+
+def _check_mac(mac: bytes) -> None:
+    if len(mac) != MAC_LENGTH or mac[0] & 1 or not any(mac):
+        raise ValueError("a bridge needs a unicast MAC address of 6 octets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +73,7 @@ class AdapterStatus:
     ingress: str | None  # how packets coming in are converted, for example "xdp-native"
     egress: str | None  # how packets going out are converted, for example "tcx"
     endpoints: tuple[Endpoint, ...]
+    correspondents: tuple[Correspondents, ...]  # without the home agents themselves
     counters: dict[str, int]  # packets, by name; they survive attaching again
     problems: tuple[str, ...]  # why it is not attached, and what to do about it
 
@@ -54,13 +83,27 @@ class AdapterStatus:
             {"home_agent": addresses.text(point.home_agent), "bridge_mac": point.bridge_mac.hex(":")}
             for point in self.endpoints
         ]
+        correspondents = [
+            {
+                "prefix": str(hosts.prefix),
+                "tunnel_end_point": addresses.text(hosts.tunnel_end_point),
+                "bridge_mac": hosts.bridge_mac.hex(":"),
+                "esp_is_signalling": hosts.esp_is_signalling,
+            }
+            for hosts in self.correspondents
+        ]
         names = ("device", "ifindex", "attached", "ingress", "egress", "counters")
         plain = {name: getattr(self, name) for name in names}
-        return {**plain, "endpoints": endpoints, "problems": list(self.problems)}
+        return {
+            **plain,
+            "endpoints": endpoints,
+            "correspondents": correspondents,
+            "problems": list(self.problems),
+        }
 
 
 class WireFormatAdapter(Protocol):
-    """Converts between what OVS's tunnel port sends and receives and RFC 2473 on the wire."""
+    """Converts between what OVS's tunnel port sends and receives and what RFC 2473 and RFC 6275 want on the wire."""
 
     @property
     def mtu_overhead(self) -> int:
@@ -71,13 +114,15 @@ class WireFormatAdapter(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Wire formats that this adapter knows: "tunnel" (RFC 2473)."""
+        """Wire formats that this adapter knows: "tunnel" (RFC 2473), "route optimization" (RFC 6275 section 9.3)."""
 
-    def attach(self, device: str, endpoints: Sequence[Endpoint]) -> AdapterStatus:
-        """Convert on `device` for exactly these end points. AdapterError if that cannot be done.
+    def attach(
+        self, device: str, endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents] = ()
+    ) -> AdapterStatus:
+        """Convert on `device` for exactly these home agents and correspondents. A home agent is a correspondent anyway.
 
-        Attaching again is the way to change end points and to bring in another version of the adapter; packets keep
-        flowing meanwhile.
+        AdapterError if that cannot be done. Attaching again is the way to change them and to bring in another version
+        of the adapter; packets keep flowing meanwhile.
         """
 
     def detach(self, device: str) -> bool:

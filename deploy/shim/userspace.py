@@ -4,9 +4,11 @@ Everything lives in the kernel. What finds it again is a directory of pins for e
 ``/sys/fs/bpf/mip6/<network namespace>/<device>/``:
 
 ==================  =====================================================================================
-home_agents         map: addresses whose tunnel packets are converted coming in
+end_points          map: addresses of tunnel ports, and which of them are home agents'
 tunnel_sources      map: bridge MAC and outer source of OVS's GRE -> home agent's address
+correspondents      map: prefix -> tunnel end point and bridge MAC of the hosts with these addresses
 counters            map: see COUNTERS
+build               map: SHA-256 of the object that the attached programs came from
 ingress_link        the attached XDP program
 egress_link         the attached tcx program (Linux 6.6 and later), else
 egress_filter       the program of the clsact filter, and
@@ -22,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import socket
 import struct
@@ -30,14 +33,15 @@ from pathlib import Path
 from typing import Final
 
 from deploy.shim import libbpf
-from deploy.shim.adapter import MAC_LENGTH, AdapterError, AdapterStatus, Endpoint
+from deploy.shim.adapter import MAC_LENGTH, AdapterError, AdapterStatus, Correspondents, Endpoint
 from mip6core import addresses
-from mip6core.addresses import Address
+from mip6core.addresses import Address, Prefix
 
 OBJECT: Final = Path(__file__).with_name("ip6ip6.bpf.o")
 BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
 
-# In the order of `enum counter` in ip6ip6.bpf.c. All count packets to or from an end point of this adapter.
+# In the order of `enum counter` in wire.h. All count packets to or from a tunnel end point or a correspondent. Names
+# and order are published: new ones go to the end.
 COUNTERS: Final = (
     "ingress_tunnel",  # converted: IPv6 right behind the outer header
     "ingress_tunnel_limit",  # converted: behind a Tunnel Encapsulation Limit option
@@ -56,11 +60,22 @@ COUNTERS: Final = (
     "egress_truncated_dropped",  # payload length that does not fit the frame or an inner IPv6 header
     "egress_offload_dropped",  # a large packet to be cut into segments by the device
     "egress_error_dropped",  # the kernel refused to take the header away
+    "ingress_home_address",  # converted: a Home Address option taken off
+    "ingress_signalling_passed",  # Home Address option before Mobility Header, AH, a home agent's ESP, or ND
+    "ingress_home_address_passed",  # a Home Address option twice, in the wrong place, or with other options
+    "ingress_icmp_error",  # converted: quotes a packet as the correspondent sent it, without the Routing Header
+    "ingress_icmp_error_passed",  # quotes too little of a packet with a Type 2 Routing Header
+    "egress_route_optimization",  # converted: a Type 2 Routing Header put in
+    "egress_plain",  # to be route optimised, but has a Routing header or AH: sent as the correspondent made it
+    "egress_correspondent_dropped",  # to be route optimised, but from no correspondent of the bridge
 )
 
-_MAPS = ("home_agents", "tunnel_sources", "counters")
+_MAPS = ("end_points", "tunnel_sources", "correspondents", "counters", "build")
 _INGRESS_LINK, _EGRESS_LINK = "ingress_link", "egress_link"
 _EGRESS_FILTER, _EGRESS_QDISC = "egress_filter", "egress_qdisc"
+_OTHERS = (_INGRESS_LINK, _EGRESS_LINK, _EGRESS_FILTER, _EGRESS_QDISC)
+
+_BUILD_KEY = bytes(4)  # the only index of that array
 
 # First among the filters: a program before ours could let raw GRE go. The handle is ours, others may use the priority.
 _FILTER_PRIORITY = 1
@@ -74,12 +89,19 @@ class UserspaceAdapter:
     """Implements `WireFormatAdapter` for bridges with datapath_type=netdev."""
 
     mtu_overhead: Final = 8  # OVS sends GRE with a key, and gets it like that
-    capabilities: Final = frozenset({"tunnel"})
+    capabilities: Final = frozenset({"tunnel", "route optimization"})
 
-    def attach(self, device: str, endpoints: Sequence[Endpoint]) -> AdapterStatus:
+    def attach(
+        self, device: str, endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents] = ()
+    ) -> AdapterStatus:
         """See `WireFormatAdapter`. XDP native if the device can, else generic; tcx if the kernel can, else clsact."""
-        if not endpoints:
-            raise AdapterError("attach needs at least one home agent")
+        if not endpoints and not correspondents:
+            raise AdapterError("attach needs at least one home agent or correspondents' prefix")
+        maps = {
+            "end_points": _end_points(endpoints, correspondents),
+            "tunnel_sources": _tunnel_sources(endpoints, correspondents),
+            "correspondents": _correspondents(endpoints, correspondents),
+        }
         directory, ifindex = _directory(device), _ifindex(device)
         if ifindex is None:
             raise AdapterError(f"there is no device {device} in this network namespace")
@@ -87,28 +109,32 @@ class UserspaceAdapter:
             existed = directory.exists()
             try:
                 _make_directory(directory)
-                self._attach(directory, ifindex, endpoints)
+                self._attach(directory, ifindex, maps)
             except OSError:
                 if not existed:
                     self.detach(device)
                 raise
         return self.status(device)
 
-    def _attach(self, directory: Path, ifindex: int, endpoints: Sequence[Endpoint]) -> None:
-        if not OBJECT.exists():
+    def _attach(self, directory: Path, ifindex: int, maps: Mapping[str, Mapping[bytes, bytes]]) -> None:
+        if (build := _build()) is None:
             raise FileNotFoundError(errno.ENOENT, f"{OBJECT} is missing: run deploy/shim/build")
         with libbpf.Object(OBJECT) as program:
             reused = _reuse_maps(program, directory)
             program.load()
             # Maps first, so that a program that is attached already knows all it needs; egress before ingress,
             # so that nothing comes in that could not be answered.
-            _synchronise(program.map_fd("home_agents"), {point.home_agent: b"\x01" for point in endpoints})
-            _synchronise(program.map_fd("tunnel_sources"), _tunnel_sources(endpoints))
+            for name, entries in maps.items():
+                _synchronise(program.map_fd(name), entries)
             _attach_egress(directory, ifindex, program.program_fd("mip6_egress"))
             _attach_ingress(directory, ifindex, program.program_fd("mip6_ingress"))
+            libbpf.map_update(program.map_fd("build"), _BUILD_KEY, build)
             for name in _MAPS:
                 if name not in reused:
                     _pin(program.map_fd(name), directory / name)
+            for path in directory.iterdir():  # what another version of this has left
+                if path.name not in (*_MAPS, *_OTHERS):
+                    path.unlink()
 
     def detach(self, device: str) -> bool:
         """See `WireFormatAdapter`. Also clears up after a device that is gone."""
@@ -134,18 +160,18 @@ class UserspaceAdapter:
         """See `WireFormatAdapter`."""
         directory, ifindex = _directory(device), _ifindex(device)
         endpoints: tuple[Endpoint, ...] = ()
+        correspondents: tuple[Correspondents, ...] = ()
         counters: dict[str, int] = {}
         problems = []
         ingress = egress = None
         if ifindex is None:
             problems.append("there is no such device in this network namespace")
         with _told(device):
-            with libbpf.pinned(directory / "tunnel_sources") as fd:
-                if fd is not None:
-                    sources = dict(libbpf.map_items(fd))
-                    endpoints = _endpoints(sources)
-                    if not _tunnel_sources(endpoints).keys() <= sources.keys():
-                        problems.append("a bridge has addresses that were not there: attach again")
+            sources = _pinned_items(directory / "tunnel_sources")
+            endpoints = _endpoints(sources)
+            correspondents = _correspondents_of(_pinned_items(directory / "correspondents"), endpoints)
+            if not _tunnel_sources(endpoints, correspondents).keys() <= sources.keys():
+                problems.append("a bridge has addresses that were not there: attach again")
             with libbpf.pinned(directory / "counters") as fd:
                 if fd is not None:
                     counters = {name: libbpf.per_cpu_sum(fd, index) for index, name in enumerate(COUNTERS)}
@@ -156,6 +182,8 @@ class UserspaceAdapter:
                     problems.append(f"{' and '.join(missing)} not attached: attach again")
                 elif missing:
                     problems.append("nothing is attached")
+                elif _build() not in (None, _pinned_items(directory / "build").get(_BUILD_KEY)):
+                    problems.append("another version of the adapter is attached: attach again")
         return AdapterStatus(
             device=device,
             ifindex=ifindex,
@@ -163,6 +191,7 @@ class UserspaceAdapter:
             ingress=ingress,
             egress=egress,
             endpoints=endpoints,
+            correspondents=correspondents,
             counters=counters,
             problems=tuple(problems),
         )
@@ -237,34 +266,80 @@ def _synchronise(fd: int, wanted: Mapping[bytes, bytes]) -> None:
         libbpf.map_delete(fd, key)
 
 
+def _pinned_items(path: Path) -> dict[bytes, bytes]:
+    """The entries of a pinned map; none if there is no such pin."""
+    with libbpf.pinned(path) as fd:
+        return {} if fd is None else dict(libbpf.map_items(fd))
+
+
+def _build() -> bytes | None:
+    """What tells one build of the object from another; None if there is no object."""
+    try:
+        return hashlib.sha256(OBJECT.read_bytes()).digest()
+    except FileNotFoundError:
+        return None
+
+
+def _end_points(endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents]) -> dict[bytes, bytes]:
+    """Entries of the map end_points."""
+    others = {hosts.tunnel_end_point: b"\0" for hosts in correspondents}
+    return {**others, **{point.home_agent: b"\1" for point in endpoints}}
+
+
 def _source_key(bridge_mac: bytes, source: Address) -> bytes:
-    """struct tunnel_source of ip6ip6.bpf.c."""
+    """struct tunnel_source of wire.h."""
     return bridge_mac + bytes(2) + source
 
 
-def _tunnel_sources(endpoints: Sequence[Endpoint]) -> dict[bytes, bytes]:
+def _tunnel_sources(endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents]) -> dict[bytes, bytes]:
     """Which outer sources OVS may use for each bridge, and the home agent's address that the wire shall show for it.
 
     A home agent's own address stays. For the bridge's other addresses, which say nothing about the home agent, the
-    first one listed for that bridge stands; the unspecified address is the key for all link-local ones.
+    first one listed for that bridge stands, the unspecified one if it has none; the unspecified address is the key for
+    all link-local ones.
     """
-    entries: dict[bytes, bytes] = {}
+    entries = {_source_key(point.bridge_mac, point.home_agent): point.home_agent for point in endpoints}
+    shown: dict[bytes, Address] = {}
     for point in endpoints:
-        entries[_source_key(point.bridge_mac, point.home_agent)] = point.home_agent
-    for point in endpoints:
-        for source in (addresses.UNSPECIFIED, *_device_addresses(point.bridge_mac)):
-            entries.setdefault(_source_key(point.bridge_mac, source), point.home_agent)
+        shown.setdefault(point.bridge_mac, point.home_agent)
+    for hosts in correspondents:
+        home_agent = shown.setdefault(hosts.bridge_mac, addresses.UNSPECIFIED)
+        entries.setdefault(_source_key(hosts.bridge_mac, hosts.tunnel_end_point), home_agent)
+    for mac, home_agent in shown.items():
+        for source in (addresses.UNSPECIFIED, *_device_addresses(mac)):
+            entries.setdefault(_source_key(mac, source), home_agent)
     return entries
 
 
 def _endpoints(tunnel_sources: Mapping[bytes, bytes]) -> tuple[Endpoint, ...]:
-    """What `_tunnel_sources` was made from, in the order of addresses."""
+    """The home agents that `_tunnel_sources` was made from, in the order of addresses."""
     points = [
         Endpoint(home_agent, key[:MAC_LENGTH])
         for key, home_agent in tunnel_sources.items()
-        if key == _source_key(key[:MAC_LENGTH], home_agent)
+        if home_agent != addresses.UNSPECIFIED and key == _source_key(key[:MAC_LENGTH], home_agent)
     ]
     return tuple(sorted(points, key=lambda point: (point.home_agent, point.bridge_mac)))
+
+
+def _correspondents(endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents]) -> dict[bytes, bytes]:
+    """Entries of the map correspondents: the home agents' own, and these. AdapterError for a prefix of two bridges."""
+    entries: dict[bytes, bytes] = {}
+    for hosts in (*map(Correspondents.home_agent, endpoints), *correspondents):
+        key = struct.pack("=I16s", hosts.prefix.length, hosts.prefix.network)
+        value = struct.pack("=16s6s?x", hosts.tunnel_end_point, hosts.bridge_mac, hosts.esp_is_signalling)
+        if entries.setdefault(key, value) != value:
+            raise AdapterError(f"correspondents' prefix {hosts.prefix} is there twice, and not the same")
+    return entries
+
+
+def _correspondents_of(entries: Mapping[bytes, bytes], endpoints: Sequence[Endpoint]) -> tuple[Correspondents, ...]:
+    """What `_correspondents` was made from, in the order of prefixes."""
+    found = []
+    for key, value in entries.items():
+        length, network = struct.unpack("=I16s", key)
+        found.append(Correspondents(Prefix(network, length), *struct.unpack("=16s6s?x", value)))
+    own = set(map(Correspondents.home_agent, endpoints))
+    return tuple(sorted(set(found) - own, key=lambda hosts: (hosts.prefix.network, hosts.prefix.length)))
 
 
 # --- devices ---

@@ -70,7 +70,7 @@ def test_bytes_behind_the_inner_packet_stay(uplink: Uplink) -> None:
 @pytest.mark.parametrize(
     ("frame", "counter"),
     [
-        pytest.param(outer(nh=47) / GRE(proto=0x86DD, key_present=1, key=1) / INNER, "gre", id="key 1"),
+        pytest.param(outer(nh=47) / GRE(proto=0x86DD, key_present=1, key=2) / INNER, "gre", id="key 2"),
         pytest.param(outer(nh=47) / GRE(proto=0x86DD, key_present=1, key=1 << 31) / INNER, "gre", id="other key"),
         pytest.param(outer(nh=47) / GRE(proto=0x0800, key_present=1, key=0) / IPV4, "gre", id="ipv4"),
         pytest.param(outer(nh=47) / GRE(proto=0x6558) / ETHERNET / INNER, "gre", id="ethernet"),

@@ -92,7 +92,6 @@ def test_bytes_behind_the_inner_packet_stay(uplink: Uplink) -> None:
 
 
 FRAGMENTABLE = bytes(INNER)
-HOME_ADDRESS_OPTION = b"\x01\x02\x00\x00\xc9\x10" + bytes(16)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +132,6 @@ HOME_ADDRESS_OPTION = b"\x01\x02\x00\x00\xc9\x10" + bytes(16)
             id="first fragment of gre",
         ),
         pytest.param(outer(nh=0) / option(41) / INNER, "ingress_options_passed", id="hop-by-hop options"),
-        pytest.param(
-            outer(nh=60) / option(41, HOME_ADDRESS_OPTION) / INNER, "ingress_options_passed", id="home address option"
-        ),
         pytest.param(
             outer(nh=60) / option(41, b"\x04\x02\x04\x04\x01\x00") / INNER,
             "ingress_options_passed",

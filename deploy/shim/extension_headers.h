@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Walking over extension headers and options of a packet that comes in: RFC 8200 section 4. */
+#ifndef EXTENSION_HEADERS_H
+#define EXTENSION_HEADERS_H
+
+#include "wire.h"
+
+/* More headers, or options in a header, than anybody sends are refused rather than believed. */
+#define MAX_EXTENSION_HEADERS 8
+#define MAX_OPTIONS 16
+
+/*
+ * Bytes of a header that tells its length in units of 8, less 1. What is compared with a limit later is to be this value
+ * and not, as compilers like, `units` or a narrower copy: the verifier would not see that the length is limited.
+ */
+static __always_inline __u64 header_length(__u8 units)
+{
+	__u64 length = (units + 1) * 8;
+
+	asm volatile("" : "+r"(length));
+	return length;
+}
+
+/*
+ * The first header behind those that OVS walks over in search of a GRE header (its parse_ipv6_ext_hdrs), or NEXT_FRAGMENT
+ * for a real fragment, which OVS never takes for a tunnel packet. A fragment header that fragments nothing (RFC 6946) is
+ * one more header to walk over.
+ */
+enum { CHAIN_TRUNCATED = -1, CHAIN_TOO_LONG = -2 };
+
+static __noinline int final_header(struct xdp_md *ctx, __u32 offset, __u32 next)
+{
+	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
+		__u8 header[4];
+
+		if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_DESTINATION_OPTIONS &&
+		    next != NEXT_AUTHENTICATION && next != NEXT_FRAGMENT)
+			return next;
+		if (bpf_xdp_load_bytes(ctx, offset, header, sizeof(header)))
+			return CHAIN_TRUNCATED;
+		if (next == NEXT_FRAGMENT) {
+			if (header[2] || header[3])
+				return NEXT_FRAGMENT;
+			offset += FRAGMENT_HEADER;
+		} else if (next == NEXT_AUTHENTICATION) {
+			offset += (header[1] + 2) * 4; /* RFC 4302 section 2.2 */
+		} else {
+			offset += header_length(header[1]);
+		}
+		next = header[0];
+	}
+	return CHAIN_TOO_LONG;
+}
+
+/*
+ * Whether options are nothing but padding or, if `limits`, a Tunnel Encapsulation Limit. Byte by byte with a constant
+ * index: the verifier cannot follow a variable one.
+ */
+static __always_inline int only_padding(const __u8 *options, const __u32 length, const int limits)
+{
+	__u32 skip = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < length; i++) {
+		if (skip) {
+			skip--;
+			continue;
+		}
+		if (options[i] == OPTION_PAD1)
+			continue;
+		if (i + 1 == length)
+			return 0;
+		if (options[i] != OPTION_PADN &&
+		    !(limits && options[i] == OPTION_TUNNEL_ENCAPSULATION_LIMIT && options[i + 1] == 1))
+			return 0;
+		skip = 1 + options[i + 1];
+	}
+	return skip == 0;
+}
+
+/* Whether an options header, whatever else it holds, has a Home Address option; or more options than can be looked at. */
+static __noinline int has_home_address(struct xdp_md *ctx, __u32 offset)
+{
+	__u8 option[2];
+	__u32 end;
+
+	if (bpf_xdp_load_bytes(ctx, offset, option, sizeof(option)))
+		return 0;
+	end = offset + header_length(option[1]);
+	offset += sizeof(option);
+	for (int i = 0; i < MAX_OPTIONS; i++) {
+		if (offset + sizeof(option) > end || bpf_xdp_load_bytes(ctx, offset, option, sizeof(option)))
+			return 0;
+		if (option[0] == OPTION_HOME_ADDRESS)
+			return 1;
+		offset += option[0] == OPTION_PAD1 ? 1 : sizeof(option) + option[1];
+	}
+	return 1;
+}
+
+#endif

@@ -8,8 +8,20 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.shim.userspace import UserspaceAdapter
-from tests.shim.uplink import DEVICE, ROUTER_MAC, SHIM, Side, Uplink, attach
+from tests.shim.uplink import (
+    BRIDGE_MAC,
+    DEVICE,
+    HOME_AGENT,
+    ROUTER_MAC,
+    SHIM,
+    Side,
+    Uplink,
+    attach,
+    correspondents,
+)
 from topo import lab
+
+HOME_LINK = correspondents("2001:db8:1::/64", HOME_AGENT, BRIDGE_MAC)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,7 +46,7 @@ def uplink(request: pytest.FixtureRequest, link: lab.Network) -> Iterator[Uplink
     """The uplink, attached in each of the ways that kernels and drivers allow."""
     adapter = UserspaceAdapter()
     try:
-        attach(adapter, request.param)
+        attach(adapter, request.param, [correspondents(), HOME_LINK])
         sides = Side(DEVICE, None), Side("wire0", "wire")
         yield Uplink(adapter, *sides)
         for side in sides:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import struct
-
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import GRE, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from tests.shim.uplink import BRIDGE_MAC, DEVICE, HOME_AGENT, ROUTER_MAC, Uplink, as_bytes
+from tests.shim.uplink import (
+    BRIDGE_MAC,
+    HOME_AGENT,
+    ROUTER_MAC,
+    Uplink,
+    as_bytes,
+    send_for_the_device_to_cut,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -140,16 +144,9 @@ def test_large_packet_for_the_device_to_cut(uplink: Uplink) -> None:
     """Segmentation offload: one buffer of several packets, whose lengths nothing here can mend."""
     segment = IPv6(src=CORRESPONDENT, dst=HOME) / TCP() / Raw(bytes(4000))
     frame = bytes(outer(nh=47) / KEY_0 / segment)
-    headers = len(frame) - 4000
-    needs_checksum, tcp_over_ipv6 = 1, 4  # VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV6
-    header = struct.pack("=BBHHHH", needs_checksum, tcp_over_ipv6, headers, 1400, headers - 20, 16)
-    packet_vnet_hdr = 15
 
     def send() -> list[bytes]:
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
-            sender.setsockopt(263, packet_vnet_hdr, 1)
-            sender.bind((DEVICE, 0x86DD))
-            sender.send(header + frame)
+        send_for_the_device_to_cut(frame, headers=len(frame) - 4000)
         return uplink.going_out()
 
     frames, moved = uplink.counted(send)

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ import pytest
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from deploy.shim import Endpoint, libbpf
+from deploy.shim import Correspondents, Endpoint, libbpf
 from deploy.shim.userspace import UserspaceAdapter
 from mip6core import addresses
+from mip6core.addresses import Prefix
 from topo import lab
 
 SHIM = Path(__file__).resolve().parents[2] / "deploy" / "shim"
@@ -26,6 +27,9 @@ DEVICE = "uplink0"
 HOME_AGENT = "2001:db8:1::2"
 BRIDGE_MAC = "02:00:00:00:00:01"
 ROUTER_MAC = "02:00:00:00:00:fe"
+OFFICE = "2001:db8:c::/64"  # correspondents on a bridge of their own
+OFFICE_END_POINT = "2001:db8:c::2"
+OFFICE_MAC = "02:00:00:00:00:0b"
 
 # <linux/if_ether.h>, <linux/if_packet.h>
 _ETH_P_ALL = 3
@@ -38,6 +42,13 @@ _SENTINEL = bytes.fromhex("ffffffffffff 020000000002 88b5") + bytes(46)  # 0x88b
 
 def endpoint(home_agent: str = HOME_AGENT, bridge_mac: str = BRIDGE_MAC) -> Endpoint:
     return Endpoint(addresses.parse(home_agent), bytes.fromhex(bridge_mac.replace(":", "")))
+
+
+def correspondents(
+    prefix: str = OFFICE, end_point: str = OFFICE_END_POINT, bridge_mac: str = OFFICE_MAC, *, esp: bool = False
+) -> Correspondents:
+    mac = bytes.fromhex(bridge_mac.replace(":", ""))
+    return Correspondents(Prefix.parse(prefix), addresses.parse(end_point), mac, esp)
 
 
 def as_bytes(frame: Packet) -> bytes:
@@ -114,6 +125,17 @@ class Uplink:
         return result, {name: after[name] - before[name] for name in after if after[name] != before[name]}
 
 
+def send_for_the_device_to_cut(frame: bytes, headers: int) -> None:
+    """Send a TCP packet with segmentation offload: the first `headers` bytes are for each segment of 1400 bytes."""
+    needs_checksum, tcp_over_ipv6 = 1, 4  # VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV6
+    header = struct.pack("=BBHHHH", needs_checksum, tcp_over_ipv6, headers, 1400, headers - 20, 16)
+    packet_vnet_hdr = 15
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.setsockopt(_SOL_PACKET, packet_vnet_hdr, 1)
+        sender.bind((DEVICE, 0x86DD))
+        sender.send(header + frame)
+
+
 # --- the ways to attach ---
 
 TCX = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 6)  # whether this kernel has it
@@ -133,10 +155,10 @@ def old_kernel(program_fd: int, ifindex: int, attach_type: int, flags: int) -> i
 _link_create = libbpf.link_create
 
 
-def attach(adapter: UserspaceAdapter, way: str) -> None:
+def attach(adapter: UserspaceAdapter, way: str, hosts: Sequence[Correspondents] = ()) -> None:
     """Attach in the "best way" that this kernel has, or in the "old way"."""
     with pytest.MonkeyPatch.context() as patch:
         if way == "old way":
             patch.setattr(libbpf, "link_create", old_kernel)
-        status = adapter.attach(DEVICE, [endpoint()])
+        status = adapter.attach(DEVICE, [endpoint()], hosts)
     assert (status.ingress, status.egress) == {"best way": BEST_WAY, "old way": OLD_WAY}[way]

@@ -20,6 +20,8 @@ MAX_MTU: Final = 65_535
 IPV6_HEADER: Final = 40  # octets
 ROUTE_OPTIMIZATION_HEADER: Final = 24  # octets: a type 2 routing header, or a Home Address option in its header
 
+FIRST_FREE_TABLE: Final = 64  # OpenFlow tables below are the application's (ryu_apps.pipeline)
+
 # Seconds. The longest that the protocol can say (a multiple of 4) and that fits a flow's 16-bit hard timeout:
 # the flows of a binding end by themselves if the controller does.
 DEFAULT_MAX_LIFETIME: Final = 65_532
@@ -41,8 +43,8 @@ class BridgeLinkConfig:
     uplink_bridge: Annotated[str | None, read.optional(read.device)] = None
     # None: the datapath is known by the bridge's name.
     datapath_id: Annotated[int | None, read.optional(read.datapath_id)] = None
-    # The operator's table for traffic that is not ours; None: NORMAL.
-    next_table: Annotated[int | None, read.optional(read.integer(1, 253))] = None
+    # The operator's table for traffic that is not ours, beyond the application's own tables; None: NORMAL.
+    next_table: Annotated[int | None, read.optional(read.integer(FIRST_FREE_TABLE, 253))] = None
     tunnel_port: Annotated[str, read.device] = ""  # "": derived from the bridge's name
 
     def __post_init__(self) -> None:

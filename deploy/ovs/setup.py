@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.config import IPV6_HEADER, ROUTE_OPTIMIZATION_HEADER, BridgeLinkConfig, Config, HomeLinkConfig
-from deploy.ovs import guard, marks
+from deploy.ovs import guard, marks, prefixes
 from deploy.ovs.adapters import DATAPATH_TYPE, adapter_commands, bridge_mac
 from deploy.ovs.check import check
 from deploy.ovs.commands import Command, vsctl
-from deploy.ovs.state import Bridge, Controller, Inspector, Interface, Port, State, inspect
+from deploy.ovs.state import Bridge, Controller, FlowTable, Inspector, Interface, Port, State, inspect
 from deploy.shim import adapter_for
 from mip6core import addresses
 
@@ -76,6 +76,7 @@ class _LinkPlan:
     def underlay(self) -> list[Command]:
         """Bridge, uplinks, and the application's place in the kernel."""
         self._bridge(self.link.bridge, managed=True)
+        self._prefix_tries()
         if self.link.uplink_bridge:
             self._bridge(self.link.uplink_bridge, managed=False)
             self._patch_pair()
@@ -140,6 +141,27 @@ class _LinkPlan:
         local = Port(name, Interface(name, type="internal", mac=mac, mtu_request=mtu))
         self.state.bridges[name] = Bridge(name, DATAPATH_TYPE, external_ids=made, ports={name: local})
         self.state.devices[name] = replace(self.state.new_device, name=name, mtu=mtu, addresses=[])
+
+    def _prefix_tries(self) -> None:
+        """Tries in the tables that have a flow for each binding. What an operator has chosen for a table stays."""
+        bridge = self.state.bridges[self.link.bridge]
+        wanted = frozenset(prefixes.FIELDS)
+        why = "the cache of decisions must not get an entry for each address"
+        for row in {row.uuid: row for number, row in bridge.flow_tables.items() if number in prefixes.TABLES}.values():
+            if row.prefixes != wanted and (marks.MADE_FOR in row.external_ids or not row.prefixes):
+                words = self._changed("prefixes", prefixes.COLUMN, None, row.external_ids)
+                self._add(vsctl("set", "Flow_Table", row.uuid, *words), why)
+        missing = [number for number in prefixes.TABLES if number not in bridge.flow_tables]
+        if not missing:
+            return
+        ours = next((row for row in bridge.flow_tables.values() if marks.MADE_FOR in row.external_ids), None)
+        create: tuple[str, ...] = ()
+        if ours is None:
+            made = marks.note(marks.MADE_FOR, self.link.name)
+            create = ("--id=@t", "create", "Flow_Table", f"prefixes={prefixes.COLUMN}", made, "--")
+            ours = FlowTable("@t")
+        words = [f"flow_tables:{number}={ours.uuid}" for number in missing]
+        self._add(vsctl(*create, "set", "Bridge", bridge.name, *words), why)
 
     def _patch_pair(self) -> None:
         assert self.link.patch_ports and self.link.uplink_bridge

@@ -52,6 +52,15 @@ class Controller:
 
 
 @dataclass
+class FlowTable:
+    """A row of OVSDB's Flow_Table table; several tables may share it."""
+
+    uuid: str
+    prefixes: frozenset[str] = frozenset()
+    external_ids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Bridge:
     """A row of OVSDB's Bridge table with what belongs to it."""
 
@@ -64,6 +73,7 @@ class Bridge:
     external_ids: dict[str, str] = field(default_factory=dict)
     ports: dict[str, Port] = field(default_factory=dict)
     controllers: list[Controller] = field(default_factory=list)
+    flow_tables: dict[int, FlowTable] = field(default_factory=dict)  # by the table's number
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,13 @@ def _bridges() -> dict[str, Bridge]:
         )
         for row in _table("Controller", "target connection_mode inactivity_probe max_backoff is_connected external_ids")
     }
-    columns = "name datapath_type datapath_id fail_mode protocols other_config external_ids ports controller"
+    flow_tables = {
+        row["_uuid"]: FlowTable(row["_uuid"], frozenset(_many(row["prefixes"])), row["external_ids"])
+        for row in _table("Flow_Table", "prefixes external_ids")
+    }
+    columns = (
+        "name datapath_type datapath_id fail_mode protocols other_config external_ids ports controller flow_tables"
+    )
     return {
         row["name"]: Bridge(
             name=row["name"],
@@ -175,8 +191,9 @@ def _bridges() -> dict[str, Bridge]:
             external_ids=row["external_ids"],
             ports={ports[uuid].name: ports[uuid] for uuid in _many(row["ports"])},
             controllers=[controllers[uuid] for uuid in _many(row["controller"])],
+            flow_tables={int(number): flow_tables[uuid] for number, uuid in row["flow_tables"].items()},
         )
-        for row in _table("Bridge", columns)
+        for row in _table("Bridge", f"{columns} ports controller flow_tables")
     }
 
 

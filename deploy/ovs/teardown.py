@@ -98,6 +98,12 @@ class _LinkTeardown:
                 self._add(argv, f"setup made the controller {controller.target}")
             else:
                 self._restore_row("Controller", controller.uuid, controller.external_ids)
+        ours = [str(n) for n, row in bridge.flow_tables.items() if row.external_ids.get(marks.MADE_FOR) in names]
+        if ours:
+            self._add(vsctl("remove", "Bridge", bridge.name, "flow_tables", *ours), "setup made the prefix tries")
+        for row in {row.uuid: row for row in bridge.flow_tables.values()}.values():
+            if marks.MADE_FOR not in row.external_ids:
+                self._restore_row("Flow_Table", row.uuid, row.external_ids)
         self._restore_row("Bridge", bridge.name, bridge.external_ids)
 
     def _restore_device(self, name: str, external_ids: dict[str, str]) -> None:

@@ -79,11 +79,11 @@ class Site:
     def snapshot(self) -> dict[str, Any]:
         """Everything that setup could change, as Open vSwitch and the kernel tell it."""
         found: dict[str, Any] = {}
-        for table in ("Bridge", "Port", "Interface", "Controller"):
+        for table in ("Bridge", "Port", "Interface", "Controller", "Flow_Table"):
             answer = json.loads(run(["ovs-vsctl", "--format=json", "list", table]).stdout)
             rows = [dict(zip(answer["headings"], row, strict=True)) for row in answer["data"]]
             for row in rows:
-                key = str(row.get("name", row.get("target")))
+                key = str(row["target"] if "target" in row else row["name"])
                 kept = json.dumps({column: value for column, value in row.items() if column not in _VOLATILE})
                 found[f"{table} {key}"] = json.loads(re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "UUID", kept))
         for device in json.loads(run("ip -j addr show").stdout):

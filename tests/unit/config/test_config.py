@@ -237,6 +237,7 @@ def refused(mapping: Any) -> ConfigError:
         ({"max_lifetime": 3}, "home_links[0].max_lifetime", "from 4 to 262140"),
         ({"max_lifetime": 262_141}, "home_links[0].max_lifetime", "from 4 to 262140"),
         ({"next_table": 254}, "home_links[0].next_table", "253"),
+        ({"next_table": 20}, "home_links[0].next_table", "from 64"),  # the application's own
         ({"tunnel_mtu": 1279}, "home_links[0].tunnel_mtu", "from 1280"),
         ({"tunnel_mtu": True}, "home_links[0].tunnel_mtu", "from 1280"),
         ({"ruoter": "fe80::1"}, "home_links[0].ruoter", "did you mean router?"),

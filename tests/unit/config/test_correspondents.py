@@ -77,7 +77,7 @@ def test_everything_given() -> None:
 
 
 def test_on_a_home_links_bridge_it_is_where_the_home_link_is() -> None:
-    home = {**HOME, "uplink_bridge": "br-up", "datapath_id": 7, "tunnel_port": "tun", "next_table": 9}
+    home = {**HOME, "uplink_bridge": "br-up", "datapath_id": 7, "tunnel_port": "tun", "next_table": 99}
     loaded = parse({**LOCAL, "prefixes": ["2001:db8:1::/65", "2001:db8:e::/64"]}, OFFICE, home=home)
     (link, office), (at,) = loaded.correspondent_links, loaded.home_links
     for key in ("bridge", "address", "router", "uplinks", "uplink_bridge", "datapath_id", "next_table", "tunnel_port"):

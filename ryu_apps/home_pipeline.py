@@ -29,7 +29,6 @@ from ryu_apps.pipeline import (
     MOBILITY_HEADER,
     ND_HOP_LIMIT,
     NEIGHBOR_ADVERTISEMENT,
-    NEIGHBOR_SOLICITATION,
     SOLICITATION,
     SOURCE_CHECKED,
     TOO_BIG,
@@ -99,8 +98,10 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         add_punt(Table.CLASSIFY, 170, fields, Punt.ICMPV6_ERROR, layout.onward)
     heard = (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT) if home.advertises else (ROUTER_ADVERTISEMENT,)
     for icmpv6_type in heard:
-        fields = {**ipv6, "ip_proto": ICMPV6, "icmpv6_code": 0, "nw_ttl": ND_HOP_LIMIT, "icmpv6_type": icmpv6_type}
-        add_punt(Table.CLASSIFY, 160, fields, Punt.ROUTER_DISCOVERY, layout.onward)
+        fields = {**ipv6, "ip_proto": ICMPV6, "icmpv6_code": 0, "icmpv6_type": icmpv6_type}
+        add(Table.CLASSIFY, 160, fields, goto=Table.NEIGHBOR_DISCOVERY)
+        valid = {**fields, "nw_ttl": ND_HOP_LIMIT}
+        add_punt(Table.NEIGHBOR_DISCOVERY, 150, valid, Punt.ROUTER_DISCOVERY, layout.onward)
     for prefix in home.prefixes:
         add(Table.CLASSIFY, 100, {**ipv6, "ipv6_dst": prefix}, goto=Table.BINDINGS)
 
@@ -221,7 +222,7 @@ def proxy_flow(target: str, value: int, hard_timeout: int) -> FlowSpec:
     return FlowSpec(
         Table.NEIGHBOR_DISCOVERY,
         PRIORITY_BINDING,
-        match(eth_type=IPV6, ip_proto=ICMPV6, icmpv6_type=NEIGHBOR_SOLICITATION, ipv6_nd_target=target),
+        match(**SOLICITATION, ipv6_nd_target=target),
         goto=Table.PROXY_REPLY,
         cookie=value,
         hard_timeout=hard_timeout,
@@ -236,10 +237,10 @@ def watch_flows(layout: BridgeLayout, target: str, generation: int) -> list[Flow
         FlowSpec(
             Table.NEIGHBOR_DISCOVERY,
             PRIORITY_WATCH,
-            match(eth_type=IPV6, ip_proto=ICMPV6, icmpv6_type=icmpv6_type, ipv6_nd_target=target),
+            match(**valid, ipv6_nd_target=target),
             actions,
             goto,
             cookie=value,
         )
-        for icmpv6_type in (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT)
+        for valid in (SOLICITATION, ADVERTISEMENT)
     ]

@@ -93,9 +93,9 @@ ERROR_QUOTE: Final = 1300  # octets, enough for an ICMPv6 error of 1280
 
 PRIORITY_NEIGHBOUR: Final = 90
 
-_ND: Final = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_code": 0, "nw_ttl": ND_HOP_LIMIT}
-SOLICITATION: Final[Mapping[str, object]] = {**_ND, "icmpv6_type": NEIGHBOR_SOLICITATION}
-ADVERTISEMENT: Final[Mapping[str, object]] = {**_ND, "icmpv6_type": NEIGHBOR_ADVERTISEMENT}
+_VALID: Final = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_code": 0, "nw_ttl": ND_HOP_LIMIT}
+SOLICITATION: Final[Mapping[str, object]] = {**_VALID, "icmpv6_type": NEIGHBOR_SOLICITATION}
+ADVERTISEMENT: Final[Mapping[str, object]] = {**_VALID, "icmpv6_type": NEIGHBOR_ADVERTISEMENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,10 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     out = Output(layout.uplink_ports[0]) if len(layout.uplink_ports) == 1 else layout.onward
     add(Table.CLASSIFY, 190, {**ipv6, "in_port": LOCAL, "eth_src": mac, "ip_proto": GRE}, out)
     add(Table.CLASSIFY, 180, {**to_own, "ip_proto": GRE})
-    for fields in (SOLICITATION, ADVERTISEMENT):
+    for icmpv6_type in (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT):
+        # The next table looks at the hop limit. A match on it here would make Open vSwitch look at it for every packet,
+        # and keep what it has decided once for each of 256 hop limits.
+        fields = {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type, "icmpv6_code": 0}
         add(Table.CLASSIFY, 160, fields, goto=Table.NEIGHBOR_DISCOVERY)
     for icmpv6_type in (133, 134, 135, 136, 137):  # Neighbor Discovery is never tunnelled
         add(Table.CLASSIFY, 150, {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}, layout.onward)

@@ -82,6 +82,18 @@ def _set_up_logging(level: str) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
+def _warn(config: Config) -> None:
+    """Tell the operator what may not be meant: that everybody can register, or nobody."""
+    security = config.security
+    if security.unprotected_signalling == "accept":
+        LOG.warning("signalling is accepted without protection: anyone who can send to the home agent can register")
+    elif config.home_links and not security.mobile_nodes:
+        LOG.warning("nobody can register: there are no security.mobile_nodes, and the rest is refused")
+    for node in security.mobile_nodes:
+        if node.unprotected_signalling == "accept":
+            LOG.warning("signalling is accepted without protection hoa=%s", addresses.text(node.home_address))
+
+
 def _serve(config: Config) -> int:
     # First of all: what is imported from here on must find the patched modules.
     from ryu_apps.of_compat import eventlet
@@ -103,11 +115,7 @@ def _serve(config: Config) -> int:
     manager.load_apps(["ryu_apps.app"])
     services = manager.instantiate_apps(config=config)
     app = next(found for found in manager.applications.values() if isinstance(found, HomeAgentApp))
-    if config.security.unprotected_signalling == "accept":
-        LOG.warning("signalling is accepted without protection: anyone who can send to the home agent can register")
-    for node in config.security.mobile_nodes:
-        if node.unprotected_signalling == "accept":
-            LOG.warning("signalling is accepted without protection hoa=%s", addresses.text(node.home_address))
+    _warn(config)
     LOG.info("listening openflow=%s:%d", config.openflow.listen, config.openflow.port)
     # What the imports have made lives for ever, and bindings for long: looking for garbage among them at Python's
     # usual rate costs up to a quarter of the time that a Binding Update takes.

@@ -105,8 +105,7 @@ class Config:
     openflow: Annotated[OpenFlow, read.section(OpenFlow)] = OpenFlow()
     rest: Annotated[Rest, read.section(Rest)] = rest_api.DEFAULT
     store: Annotated[Store, read.section(Store)] = Store()
-    # A file that says nothing of security is one to try things out with: everything is accepted, and the log warns.
-    security: Annotated[Security, read.section(Security)] = Security(unprotected_signalling="accept")
+    security: Annotated[Security, read.section(Security)] = Security()
     limits: Annotated[LimitsConfig, read.section(LimitsConfig)] = LimitsConfig()
     # None: every home address of the home links may register, from everywhere.
     access: Annotated[AccessList | None, access_rules.access] = None

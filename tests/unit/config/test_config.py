@@ -95,7 +95,7 @@ def test_defaults(write: Any) -> None:
     loaded = config.load(write(EXAMPLE))
     assert (loaded.openflow.listen, loaded.openflow.port) == ("127.0.0.1", 6653)
     assert (loaded.rest.listen, loaded.rest.port) == ("127.0.0.1", 8080)
-    assert loaded.security.unprotected_signalling == "accept"  # nothing is said of security
+    assert loaded.security.unprotected_signalling == "refuse"  # RFC 6275 section 5.1
     assert loaded.limits.max_bindings == 100_000
     home = loaded.home_links[0]
     assert (home.datapath_id, home.uplink_bridge, home.next_table, home.virtual) == (None, None, None, False)
@@ -413,6 +413,7 @@ def test_any_file_is_read_or_refused(mapping: dict[str, Any]) -> None:
         return
 
 
-def test_a_file_that_speaks_of_security_refuses_what_is_not_protected() -> None:
-    parsed = config.parse({"home_links": [link()], "security": {}})
+@pytest.mark.parametrize("sections", [{}, {"security": {}}])
+def test_what_is_not_protected_is_refused_unless_the_file_accepts_it(sections: dict[str, Any]) -> None:
+    parsed = config.parse({"home_links": [link()], **sections})
     assert parsed.security.unprotected_signalling == "refuse"

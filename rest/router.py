@@ -32,7 +32,15 @@ class Stream:
     parts: Iterable[bytes]  # closed at the end if it has a close()
 
 
-Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer, or a Stream; None: no content
+@dataclass(frozen=True)
+class Text:
+    """An answer that is no JSON."""
+
+    content_type: str
+    body: bytes
+
+
+Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer, a Text or Stream; None: no content
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,9 @@ class Service(Protocol):
     def statistics(self) -> dict[str, Any]:
         """Counters by name, in groups, ready for JSON."""
 
+    def metrics(self) -> tuple[str, bytes]:
+        """Content type and text of what a Prometheus server reads."""
+
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the process works, and what was looked at (ready for JSON)."""
 

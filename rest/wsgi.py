@@ -16,7 +16,7 @@ from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
 from rest.resources import bindings, events, operation
-from rest.router import Call, Route, Router, Stream, handler
+from rest.router import Call, Route, Router, Stream, Text, handler
 from rest.service import Service
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ ROUTER: Final = Router(
         "/v1/events": Route({"GET": events.list_events}),
         "/v1/watch": Route({"GET": events.watch}),
         "/v1/statistics": Route({"GET": operation.show_statistics}),
+        "/metrics": Route({"GET": operation.show_metrics}),
         "/healthz": Route({"GET": operation.health}, Scope.OPEN),
         "/readyz": Route({"GET": operation.readiness}, Scope.OPEN),
     }
@@ -83,6 +84,8 @@ def _answer(request: Request, service: Service, access: AccessControl, cooperate
         # The server must not wait for more before it sends what there is (eventlet.wsgi does, by default).
         request.environ["eventlet.minimum_write_chunk_size"] = 0
         return Response(content_type=result.content_type, charset=None, app_iter=result.parts)
+    if isinstance(result, Text):
+        return Response(content_type=result.content_type, body=result.body)
     return _json_response(HTTPStatus.OK, "application/json", result)
 
 

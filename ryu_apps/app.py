@@ -25,6 +25,7 @@ from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.loops import Loops
+from ryu_apps.metrics import Metrics
 from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -121,6 +122,7 @@ class HomeAgentApp(RyuApp):
         self.statistics: dict[str, int] = defaultdict(int)
         self.loops = Loops()
         self.event_log = EventLog(time.time)
+        self.metrics = Metrics(self)
         self.links = {link.name: _engine_link(link) for link in config.home_links}
         limits = Limits(
             max_bindings=config.limits.max_bindings, max_bindings_per_link=config.limits.max_bindings_per_link
@@ -148,6 +150,7 @@ class HomeAgentApp(RyuApp):
         """Ryu calls this once; the thread it returns is waited for."""
         super().start()
         self.loops.spawn("neighbours", self._tick_for_ever)
+        self.loops.spawn("event_loop_lag", self.metrics.watch_event_loop)
 
     # Switches
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mip6core.addresses import Address, Prefix, home_agents_anycast
-from mip6core.fsm import State
 from rest.access import AccessControl, Scope
 from rest.service import BindingView, EventView, HomeAgentView, PortView, PrefixView, SwitchView, Watch
 from rest.wsgi import make_app
+from ryu_apps.metrics import CONTENT_TYPE, STATES
 from ryu_apps.of_compat import eventlet, hub
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ LOG = logging.getLogger(__name__)
 MAX_CLIENTS: Final = 64  # connections served at once
 REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
 YIELD_EVERY: Final = 200  # bindings cleared between two turns for signalling
-
-STATES: Final = {
-    State.DAD: "duplicate_address_detection",
-    State.BOUND: "bound",
-    State.BOUND_DAD: "bound",
-}
 
 
 class Northbound:
@@ -112,10 +106,13 @@ class Northbound:
             "shell": dict(sorted(app.statistics.items())),
             "bindings": {
                 "bound": sum(STATES.get(state) == "bound" for state in states),
-                "duplicate_address_detection": states.count(State.DAD),
+                "duplicate_address_detection": sum(STATES.get(state) != "bound" and state in STATES for state in states),
             },
             "neighbours": {name: len(switch.bridge.neighbours) for name, switch in app.switches.items()},
         }
+
+    def metrics(self) -> tuple[str, bytes]:
+        return CONTENT_TYPE, self._app.metrics.text()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Bad once one of the application's threads has died."""

@@ -1,4 +1,4 @@
-"""/v1/switches, /v1/home-agents, /v1/prefixes, /v1/statistics, /healthz, /readyz: how the application itself is."""
+"""How the application itself is: /v1/switches, home-agents, prefixes and statistics; /metrics, /healthz, /readyz."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from rest import serialize
 from rest.problem import Problem
-from rest.router import Call
+from rest.router import Call, Text
 
 
 def list_switches(call: Call) -> dict[str, Any]:
@@ -36,6 +36,12 @@ def _home_link(call: Call) -> str | None:
 def show_statistics(call: Call) -> dict[str, Any]:
     call.query.only()
     return call.service.statistics()
+
+
+def show_metrics(call: Call) -> Text:
+    """For Prometheus."""
+    call.query.only()
+    return Text(*call.service.metrics())
 
 
 def health(call: Call) -> dict[str, Any]:

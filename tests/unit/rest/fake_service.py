@@ -86,6 +86,9 @@ class FakeService:
     def statistics(self) -> dict[str, Any]:
         return {"homenet": {"bu_received": 3, "ba_sent_0": 2}}
 
+    def metrics(self) -> tuple[str, bytes]:
+        return "text/plain; version=0.0.4; charset=utf-8", b"mip6_bindings 3\n"
+
     def health(self) -> tuple[bool, dict[str, Any]]:
         return self.healthy, {"timer": "running" if self.healthy else "dead"}
 

@@ -1,0 +1,127 @@
+"""/metrics in Prometheus' form: made from the counters that there are anyhow, when somebody asks.
+
+No label holds an address, nor anything else that a stranger can choose: the number of series is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from mip6core.fsm import State
+from ryu_apps.of_compat import hub
+
+if TYPE_CHECKING:
+    from ryu_apps.app import HomeAgentApp
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # of `Metrics.text`
+LAG_INTERVAL: Final = 1.0  # seconds between two looks at how late the event loop is
+LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+_STATUS: Final = re.compile(r"(ba|be)_sent_([0-9]+)")
+_MESSAGE: Final = re.compile(r"([a-z0-9]+)_(received|sent)")
+# What is shown of registrations, and how: those that wait for their address's test, and bindings.
+STATES: Final = {State.DAD: "duplicate_address_detection", State.BOUND: "bound", State.BOUND_DAD: "bound"}
+
+
+class Metrics:
+    """The registry of one application."""
+
+    def __init__(self, app: HomeAgentApp) -> None:
+        self._app = app
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._lag = Histogram(
+            "mip6_event_loop_lag_seconds",
+            "How much later than asked for the event loop came back",
+            buckets=LAG_BUCKETS,
+            registry=self._registry,
+        )
+
+    def watch_event_loop(self) -> None:
+        """For ever."""
+        while True:
+            asked = time.monotonic()
+            hub.sleep(LAG_INTERVAL)
+            self._lag.observe(max(0.0, time.monotonic() - asked - LAG_INTERVAL))
+
+    def text(self) -> bytes:
+        """What Prometheus reads."""
+        text: bytes = generate_latest(self._registry)
+        return text
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client.registry.Collector."""
+        app = self._app
+        yield from _counters({"home_agent": app.engine.statistics, "shell": app.statistics})
+        yield from self._bindings()
+        yield from self._switches()
+        died = GaugeMetricFamily("mip6_threads_died", "Threads of the application that have ended by a bug")
+        died.add_metric([], len(app.loops.died))
+        yield died
+        started = GaugeMetricFamily("mip6_start_time_seconds", "When the application started, seconds since 1970")
+        started.add_metric([], app.started_at)
+        yield started
+        watchers = GaugeMetricFamily("mip6_watchers", "Clients that watch events")
+        watchers.add_metric([], app.event_log.watchers)
+        yield watchers
+
+    def _bindings(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("mip6_bindings", "Home registrations", labels=("link", "state"))
+        counted = Counter((entry.link.name, STATES.get(entry.state)) for entry in self._app.engine.bindings)
+        for link in self._app.engine.links:
+            for state in dict.fromkeys(STATES.values()):
+                family.add_metric([link.name, state], counted[link.name, state])
+        yield family
+        limit = GaugeMetricFamily("mip6_bindings_limit", "Home registrations that are possible at once")
+        limit.add_metric([], self._app.config.limits.max_bindings)
+        yield limit
+
+    def _switches(self) -> Iterator[Metric]:
+        connected = GaugeMetricFamily("mip6_switch_connected", "1: the switch of the link is", labels=("link",))
+        ready = GaugeMetricFamily("mip6_switch_ready", "1: it has all flows, too", labels=("link",))
+        unconfirmed = GaugeMetricFamily(
+            "mip6_unconfirmed_barriers", "Barriers that the switch has not answered yet", labels=("link",)
+        )
+        neighbours = GaugeMetricFamily(
+            "mip6_neighbours", "Neighbours on the link that are resolved or being so", labels=("link",)
+        )
+        for link in self._app.links:
+            switch = self._app.switches.get(link)
+            connected.add_metric([link], switch is not None)
+            ready.add_metric([link], switch is not None and switch.bridge.confirmed)
+            if switch is not None:
+                unconfirmed.add_metric([link], switch.bridge.outbox.unconfirmed)
+                neighbours.add_metric([link], len(switch.bridge.neighbours))
+        yield from (connected, ready, unconfirmed, neighbours)
+
+
+def _counters(groups: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    """The counters of the application by what they count; `groups` is by who counts."""
+    messages = CounterMetricFamily(
+        "mip6_messages",
+        "Signalling messages by type (the RFC's abbreviation); status of acknowledgements and Binding Errors",
+        labels=("part", "type", "direction", "status"),
+    )
+    drops = CounterMetricFamily("mip6_dropped", "Packets dropped by the application", labels=("part", "reason"))
+    punts = CounterMetricFamily("mip6_punts", "Packets that switches handed up", labels=("kind",))
+    others = CounterMetricFamily("mip6_events", "Whatever else is counted", labels=("part", "event"))
+    for part, statistics in groups.items():
+        for name, value in sorted(statistics.items()):
+            if status := _STATUS.fullmatch(name):
+                messages.add_metric([part, status[1], "sent", status[2]], value)
+            elif name.startswith("dropped_"):
+                drops.add_metric([part, name.removeprefix("dropped_")], value)
+            elif name.startswith("punted_"):
+                punts.add_metric([name.removeprefix("punted_")], value)
+            elif message := _MESSAGE.fullmatch(name):
+                messages.add_metric([part, message[1], message[2], ""], value)
+            else:
+                others.add_metric([part, name], value)
+    yield from (messages, drops, punts, others)

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,15 +100,12 @@ class Northbound:
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""
         app = self._app
-        states = [entry.state for entry in app.engine.bindings]
+        states = Counter(STATES.get(entry.state) for entry in app.engine.bindings)
         return {
             "uptime": round(time.time() - app.started_at, 3),
             "engine": dict(sorted(app.engine.statistics.items())),
             "shell": dict(sorted(app.statistics.items())),
-            "bindings": {
-                "bound": sum(STATES.get(state) == "bound" for state in states),
-                "duplicate_address_detection": sum(STATES.get(state) != "bound" and state in STATES for state in states),
-            },
+            "bindings": {name: states[name] for name in dict.fromkeys(STATES.values())},
             "neighbours": {name: len(switch.bridge.neighbours) for name, switch in app.switches.items()},
         }
 

@@ -15,7 +15,7 @@ from webob import Request, Response
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
-from rest.resources import bindings, events, operation
+from rest.resources import bindings, document, events, operation
 from rest.router import Call, Route, Router, Stream, Text, handler
 from rest.service import Service
 
@@ -25,21 +25,21 @@ MAX_BODY: Final = 65_536  # octets; no request of this API has a use for a body 
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-ROUTER: Final = Router(
-    {
-        "/v1/bindings": Route({"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings}),
-        "/v1/bindings/{home_address}": Route({"GET": bindings.show_binding, "DELETE": bindings.clear_binding}),
-        "/v1/switches": Route({"GET": operation.list_switches}),
-        "/v1/home-agents": Route({"GET": operation.list_home_agents}),
-        "/v1/prefixes": Route({"GET": operation.list_prefixes}),
-        "/v1/events": Route({"GET": events.list_events}),
-        "/v1/watch": Route({"GET": events.watch}),
-        "/v1/statistics": Route({"GET": operation.show_statistics}),
-        "/metrics": Route({"GET": operation.show_metrics}),
-        "/healthz": Route({"GET": operation.health}, Scope.OPEN),
-        "/readyz": Route({"GET": operation.readiness}, Scope.OPEN),
-    }
-)
+ROUTES: Final = {
+    "/v1/bindings": Route({"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings}),
+    "/v1/bindings/{home_address}": Route({"GET": bindings.show_binding, "DELETE": bindings.clear_binding}),
+    "/v1/switches": Route({"GET": operation.list_switches}),
+    "/v1/home-agents": Route({"GET": operation.list_home_agents}),
+    "/v1/prefixes": Route({"GET": operation.list_prefixes}),
+    "/v1/events": Route({"GET": events.list_events}),
+    "/v1/watch": Route({"GET": events.watch}),
+    "/v1/statistics": Route({"GET": operation.show_statistics}),
+    "/v1/openapi.json": Route({"GET": document.show}, Scope.OPEN),
+    "/metrics": Route({"GET": operation.show_metrics}),
+    "/healthz": Route({"GET": operation.health}, Scope.OPEN),
+    "/readyz": Route({"GET": operation.readiness}, Scope.OPEN),
+}
+ROUTER: Final = Router(ROUTES)
 EVERYBODY: Final = AccessControl({}, Scope.ADMIN)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mip6core.addresses import Address, Prefix
-from rest.service import BindingView, HomeAgentView, PortView, PrefixView, SwitchView
+from rest.service import BindingView, EventView, HomeAgentView, PortView, PrefixView, SwitchView
 
 
 def packed(text: str) -> Address:
@@ -85,6 +85,20 @@ class FakeService:
 
     def statistics(self) -> dict[str, Any]:
         return {"homenet": {"bu_received": 3, "ba_sent_0": 2}}
+
+    def events(self) -> Iterator[EventView]:
+        home, care_of = packed("2001:db8:1::a"), packed("2001:db8:f::1")
+        yield EventView("switch_connected", "homenet", datapath_id=0xA1, id=1, time=1e9)
+        yield EventView("registered", "homenet", home, care_of, status=0, id=2, time=1e9 + 1)
+        yield EventView("registered", "homenet", packed("2001:db8:1::b"), care_of, status=0, id=3, time=1e9 + 2)
+        yield EventView("moved", "homenet", home, packed("2001:db8:e::1"), status=0, id=4, time=1e9 + 3)
+        yield EventView("registered", "office", home, care_of, packed("2001:db8:c::7"), 0, id=5, time=1e9 + 4)
+
+    def watch(self, after: int | None) -> None:
+        return None
+
+    def knows_all_behind(self, number: int) -> bool:
+        return number >= 0
 
     def metrics(self) -> tuple[str, bytes]:
         return "text/plain; version=0.0.4; charset=utf-8", b"mip6_bindings 3\n"

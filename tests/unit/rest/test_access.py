@@ -9,6 +9,7 @@ from webob import Request, Response
 
 from rest.access import AccessControl, Scope
 from rest.wsgi import make_app
+from tests.unit.rest import contract
 from tests.unit.rest.fake_service import FakeService, view
 
 READER, ADMINISTRATOR = "reader-token", "administrator-token"
@@ -26,7 +27,8 @@ def call(
     if token is not None:
         headers["Authorization"] = token
     request = Request.blank(path, method=method, headers=headers)
-    return request.get_response(make_app(service, AccessControl(TOKENS, anonymous))), service
+    response = request.get_response(make_app(service, AccessControl(TOKENS, anonymous)))
+    return contract.check(request, response), service
 
 
 @pytest.mark.parametrize(

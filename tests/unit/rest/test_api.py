@@ -11,11 +11,13 @@ from webob import Request, Response
 
 from rest.service import Service
 from rest.wsgi import make_app
+from tests.unit.rest import contract
 from tests.unit.rest.fake_service import FakeService, packed, view
 
 
 def call(service: Service, path: str, method: str = "GET", **options: Any) -> Response:
-    return Request.blank(path, method=method, **options).get_response(make_app(service))
+    request = Request.blank(path, method=method, **options)
+    return contract.check(request, request.get_response(make_app(service)))
 
 
 def problem(response: Response, status: int) -> dict[str, Any]:

@@ -210,6 +210,7 @@ class CorrespondentRegistrations:
     ) -> bool:
         """Whether an authentic Binding Update is not an old one; if so, `entry` knows it from now on."""
         history = entry.history
+        entry.refresh_at = entry.expires_at  # 9.5.5: no more requests to refresh
         verdict = history.judge(update.sequence, nonces, entry.bound)
         if verdict is Verdict.OLD_NONCES:
             status = Status.EXPIRED_HOME_NONCE_INDEX if update.deletion else Status.EXPIRED_NONCES
@@ -381,7 +382,7 @@ class CorrespondentRegistrations:
 
     def _request_refresh(self, entry: CorrespondentBinding, now: float, actions: CorrespondentActions) -> None:
         """Ask the mobile node to register again, and with exponential back-off once more until it does (9.5.5)."""
-        if now - entry.used_at <= ACTIVE_USE:
+        if entry.refresh_at <= now and now - entry.used_at <= ACTIVE_USE:
             self._statistics["brr_sent"] += 1
             actions.append(binding_refresh_request(entry))
             entry.refresh_at = now + entry.refresh_interval

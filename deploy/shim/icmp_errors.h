@@ -15,14 +15,15 @@
 /* RFC 4443 section 3 */
 #define FIRST_ERROR 1
 #define PACKET_TOO_BIG 2
-#define LAST_ERROR 4
+#define PARAMETER_PROBLEM 4
+#define LAST_ERROR PARAMETER_PROBLEM
 
 /* An error up to the IPv6 header that it quotes. */
 struct icmp_error {
 	__u8 type;
 	__u8 code;
 	__sum16 checksum;
-	__be32 parameter; /* of Packet Too Big: the MTU */
+	__be32 parameter; /* of Packet Too Big: the MTU; of Parameter Problem: an offset into the quoted packet */
 	struct ipv6hdr quoted;
 };
 #define ICMP_ERROR ((__u32)sizeof(struct icmp_error))
@@ -41,6 +42,23 @@ static __always_inline __u32 mtu_for_correspondent(__u32 mtu)
 	if (mtu < IPV6_MIN_MTU)
 		return mtu;
 	return mtu < IPV6_MIN_MTU + ROUTE_OVERHEAD ? IPV6_MIN_MTU : mtu - ROUTE_OVERHEAD;
+}
+
+/*
+ * The place in the packet without the Routing Header, which was at `routing`. Its own Next Header field is in the header
+ * before it then; what else is in it, the correspondent did not send, and nothing can point there.
+ */
+#define NO_PLACE 0xffffffffu
+
+static __always_inline __u32 place_for_correspondent(__u32 place, __u32 routing)
+{
+	if (place < routing)
+		return place;
+	if (place >= routing + ROUTE_OVERHEAD)
+		return place - ROUTE_OVERHEAD;
+	if (place > routing)
+		return NO_PLACE;
+	return routing > IPV6_HEADER ? IPV6_HEADER : __builtin_offsetof(struct ipv6hdr, nexthdr);
 }
 
 /* What the checksum covers and the translation changes, Routing Header aside. All of it is in whole words. */
@@ -93,7 +111,7 @@ static __noinline int error_in(struct xdp_md *ctx, __u32 offset)
 	struct routing_header routing;
 	struct icmp_error error;
 	union headers outer;
-	__u32 payload, quoted;
+	__u32 payload, quoted, parameter;
 	__u64 options = 0;
 	__u8 next;
 
@@ -121,6 +139,14 @@ static __noinline int error_in(struct xdp_md *ctx, __u32 offset)
 		return count(INGRESS_ICMP_ERROR_PASSED, XDP_PASS);
 	if (routing.type != ROUTING_TYPE_2 || routing.length != ROUTE_LENGTH || routing.segments_left > 1)
 		return XDP_PASS;
+	parameter = bpf_ntohl(error.parameter);
+	if (error.type == PACKET_TOO_BIG)
+		parameter = mtu_for_correspondent(parameter);
+	if (error.type == PARAMETER_PROBLEM) {
+		parameter = place_for_correspondent(parameter, IPV6_HEADER + options);
+		if (parameter == NO_PLACE)
+			return count(INGRESS_ICMP_ERROR_PASSED, XDP_PASS);
+	}
 
 	payload -= ROUTE_OVERHEAD;
 	fill_checksummed(&before, HEADERS + payload + ROUTE_OVERHEAD - offset, &error, hop_by_hop);
@@ -131,8 +157,7 @@ static __noinline int error_in(struct xdp_md *ctx, __u32 offset)
 	error.quoted.payload_len = bpf_htons(quoted - ROUTE_OVERHEAD);
 	if (routing.segments_left)
 		error.quoted.daddr = routing.home_address;
-	if (error.type == PACKET_TOO_BIG)
-		error.parameter = bpf_htonl(mtu_for_correspondent(bpf_ntohl(error.parameter)));
+	error.parameter = bpf_htonl(parameter);
 	fill_checksummed(&after, HEADERS + payload - offset, &error, hop_by_hop);
 	error.checksum = updated_checksum(error.checksum, &before, &after, &routing);
 	outer.ip.payload_len = bpf_htons(payload);

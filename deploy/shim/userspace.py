@@ -64,7 +64,7 @@ COUNTERS: Final = (
     "ingress_signalling_passed",  # Home Address option before Mobility Header, AH, a home agent's ESP, or ND
     "ingress_home_address_passed",  # a Home Address option twice, in the wrong place, or with other options
     "ingress_icmp_error",  # converted: quotes a packet as the correspondent sent it, without the Routing Header
-    "ingress_icmp_error_passed",  # quotes too little of a packet with a Type 2 Routing Header
+    "ingress_icmp_error_passed",  # quotes too little of such a packet, or points into the Routing Header
     "egress_route_optimization",  # converted: a Type 2 Routing Header put in
     "egress_plain",  # to be route optimised, but has a Routing header or AH: sent as the correspondent made it
     "egress_correspondent_dropped",  # to be route optimised, but from no correspondent of the bridge

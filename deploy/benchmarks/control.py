@@ -5,6 +5,7 @@ full by the controller (header chain, checksum, options, sequence number, addres
 flows, a barrier and a Binding Acknowledgement; the fake switch checks the answers. With `--authentication` each mobile
 node has a key of its own, signs its Binding Updates with a timestamp (RFC 4285), and checks the answer's signature.
 With `--esp` everything goes under ESP, AES-CBC with HMAC-SHA2-256 (RFC 3776), with keys of each mobile node's own.
+With `--in-process` there is no other process and no socket: the CPU time is that of the controller's own code.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import statistics
 import struct
 import subprocess
@@ -20,14 +22,17 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from deploy.benchmarks.authentication import Authentication
 from deploy.benchmarks.esp import Esp
 from deploy.benchmarks.fake_switch import (
     FLOW_MOD,
+    LOCAL_PORT,
     ROUTER_MAC,
     FakeSwitch,
     Node,
+    Stream,
     binding_update,
     neighbor_advertisement,
 )
@@ -49,6 +54,8 @@ home_links:
     uplinks: [uplink0]
     tunnel_port: tunnel0
 """
+OPENFLOW_PORT = 36653
+REST_PORT = 38080
 OUTSTANDING = 64
 LIFETIME_UNITS = 900
 FIRST_FLOW_MODS = 2  # tunnel, reverse tunnel; proxy Neighbor Discovery names the home address elsewhere
@@ -58,39 +65,81 @@ NEIGHBOR_DISCOVERY_ITEM = 2
 ESP_ITEM = 7
 
 
+class Controller(Protocol):
+    """What is measured."""
+
+    stream: Stream  # the switch's end of the OpenFlow connection
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the controller has used."""
+
+    def close(self) -> None: ...
+
+
+class ControllerProcess:
+    """The controller as users run it."""
+
+    def __init__(self, config: Path) -> None:
+        command = [sys.executable, "-m", "ryu_apps.launcher", "--config", str(config), "--log-level", "warning"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.stream = self._connect()
+        self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _connect(self) -> socket.socket:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", OPENFLOW_PORT))
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.1)
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the controller has used."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        """End it."""
+        self.stream.close()
+        self._process.terminate()
+        self._process.wait(10)
+
+
 class Bench:
     """A controller, a fake switch, and mobile nodes that move as fast as they are answered."""
 
     def __init__(
-        self, directory: Path, nodes: int, authentication: Authentication | None = None, esp: Esp | None = None
+        self,
+        directory: Path,
+        nodes: int,
+        authentication: Authentication | None = None,
+        esp: Esp | None = None,
+        in_process: bool = False,
     ) -> None:
         self.nodes = [Node(index) for index in range(nodes)]
         self.by_home = {node.home_address: node for node in self.nodes}
         self.authentication = authentication
         self.esp = esp
         self.refused = 0
-        openflow, rest = 36653, 38080
         config = directory / "bench.yaml"
         unprotected, mobile_nodes = "accept", "[]"
         security = authentication or esp
         if security is not None:
             unprotected, mobile_nodes = "refuse", security.configuration(self.nodes)
         config.write_text(
-            CONFIG.format(openflow=openflow, rest=rest, unprotected=unprotected, mobile_nodes=mobile_nodes)
+            CONFIG.format(openflow=OPENFLOW_PORT, rest=REST_PORT, unprotected=unprotected, mobile_nodes=mobile_nodes)
         )
-        command = [sys.executable, "-m", "ryu_apps.launcher", "--config", str(config), "--log-level", "warning"]
-        self.controller = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.switch = self._connect(openflow)
+        ports = {LOCAL_PORT: "br-bench", 1: "uplink0", 2: "tunnel0"}
+        self.controller: Controller
+        if in_process:
+            from deploy.benchmarks.in_process import InProcess  # this process would not be without Ryu any more
 
-    def _connect(self, port: int) -> FakeSwitch:
-        deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            try:
-                return FakeSwitch(port, "br-bench", {1: "uplink0", 2: "tunnel0"})
-            except ConnectionRefusedError:
-                if time.monotonic() > deadline or self.controller.poll() is not None:
-                    raise
-                time.sleep(0.1)
+            self.controller = InProcess(config, ports)
+        else:
+            self.controller = ControllerProcess(config)
+        self.switch = FakeSwitch(self.controller.stream, ports)
 
     def prepare(self) -> None:
         """Wait for the flows, answer for the router, and register every node."""
@@ -156,43 +205,39 @@ class Bench:
         if status != 0 or sequence != node.sequence or not complete:
             self.refused += 1
 
-    def cpu(self) -> float:
-        """Seconds of CPU that the controller has used."""
-        fields = Path(f"/proc/{self.controller.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def close(self) -> None:
-        self.switch.socket.close()
-        self.controller.terminate()
-        self.controller.wait(10)
-
 
 def measure(
-    seconds: float, rounds: int, nodes: int, authentication: Authentication | None = None, esp: Esp | None = None
+    seconds: float,
+    rounds: int,
+    nodes: int,
+    authentication: Authentication | None = None,
+    esp: Esp | None = None,
+    in_process: bool = False,
 ) -> dict[str, object]:
     """Medians of the rounds."""
     with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(Path(directory), nodes, authentication, esp)
+        bench = Bench(Path(directory), nodes, authentication, esp, in_process)
         try:
             bench.prepare()
             rates, costs = [], []
             for _ in range(rounds):
-                count, start, cpu = 0, time.perf_counter(), bench.cpu()
+                count, start, cpu = 0, time.perf_counter(), bench.controller.cpu()
                 while time.perf_counter() - start < seconds:
                     bench.run(bench.nodes)
                     count += len(bench.nodes)
                 elapsed = time.perf_counter() - start
                 rates.append(count / elapsed)
-                costs.append((bench.cpu() - cpu) / count * 1e6)
+                costs.append((bench.controller.cpu() - cpu) / count * 1e6)
             if bench.refused:
                 raise SystemExit(f"bench control: {bench.refused} Binding Updates were not answered as they should be")
         finally:
-            bench.close()
+            bench.controller.close()
     return {
         "bu_per_second": round(statistics.median(rates)),
         "cpu_us_per_bu": round(statistics.median(costs), 1),
         "authentication": authentication is not None,
         "esp": esp is not None,
+        "in_process": in_process,
         "outstanding": OUTSTANDING,
         "nodes": nodes,
         "rounds": rounds,
@@ -208,10 +253,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--authentication", action="store_true", help="every Binding Update is signed (RFC 4285)")
     how.add_argument("--esp", action="store_true", help="every Binding Update comes under IPsec (RFC 3776)")
+    parser.add_argument("--in-process", action="store_true", help="the controller's own code, without its connection")
     arguments = parser.parse_args(argv)
     authentication = Authentication() if arguments.authentication else None
     esp = Esp() if arguments.esp else None
-    result = measure(arguments.seconds, arguments.rounds, arguments.nodes, authentication, esp)
+    result = measure(arguments.seconds, arguments.rounds, arguments.nodes, authentication, esp, arguments.in_process)
     if arguments.json:
         print(json.dumps(result))
     else:

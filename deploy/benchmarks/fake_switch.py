@@ -7,10 +7,10 @@ new care-of address, and after the reply to a barrier behind them.
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PACKET_IN, PACKET_OUT, FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY = 10, 13, 14, 18, 19
@@ -24,6 +24,14 @@ SIGNALLING_COOKIE_ITEM = 1
 HOME_AGENT = bytes.fromhex("20010db8000100000000000000000002")
 HOME_AGENT_MAC = bytes.fromhex("020000000002")
 ROUTER_MAC = bytes.fromhex("0200000000fe")
+
+
+class Stream(Protocol):
+    """What is used of a socket."""
+
+    def sendall(self, data: bytes, /) -> None: ...
+
+    def recv(self, size: int, /) -> bytes: ...
 
 
 @dataclass
@@ -47,10 +55,10 @@ class Node:
 class FakeSwitch:
     """Speaks just enough OpenFlow for the controller to serve a home link on it."""
 
-    def __init__(self, port: int, bridge: str, ports: dict[int, str], datapath_id: int = 0x2700) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.ports = {LOCAL_PORT: bridge, **ports}
+    def __init__(self, stream: Stream, ports: dict[int, str], datapath_id: int = 0x2700) -> None:
+        """`ports` are names by number, the bridge's own with LOCAL_PORT."""
+        self.stream = stream
+        self.ports = ports
         self.datapath_id = datapath_id
         self.buffer = b""
         self.out: list[bytes] = [HEADER.pack(4, HELLO, 8, 1)]
@@ -64,13 +72,13 @@ class FakeSwitch:
 
     def flush(self) -> None:
         if self.out:
-            self.socket.sendall(b"".join(self.out))
+            self.stream.sendall(b"".join(self.out))
             self.out.clear()
 
     def receive(self) -> list[tuple[int, bytes]]:
         """Flow messages and packet-outs that have arrived, as (type, message); the rest is answered here."""
         self.flush()
-        chunk = self.socket.recv(1 << 18)
+        chunk = self.stream.recv(1 << 18)
         if not chunk:
             raise ConnectionError("the controller has closed the connection")
         data = self.buffer + chunk
@@ -113,8 +121,7 @@ class FakeSwitch:
     @staticmethod
     def _port(port: tuple[int, str]) -> bytes:
         number, name = port
-        mac = HOME_AGENT_MAC if number == LOCAL_PORT else b"\x02\0\0\0\x0f" + bytes((number & 0xFF,))
-        return struct.pack("!I4x6s2x16s8I", number, mac, name.encode(), 0, 0, 0, 0, 0, 0, 0, 0)
+        return struct.pack("!I4x6s2x16s8I", number, port_mac(number), name.encode(), 0, 0, 0, 0, 0, 0, 0, 0)
 
     def punt(self, frame: bytes) -> None:
         """Hand a frame to the controller as the signalling punt flow would."""
@@ -122,6 +129,11 @@ class FakeSwitch:
         cookie = self.punt_cookie
         body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 1, PUNT_TABLE, cookie) + match + b"\0\0" + frame
         self.send(HEADER.pack(4, PACKET_IN, 8 + len(body), 0) + body)
+
+
+def port_mac(number: int) -> bytes:
+    """The Ethernet address of a port."""
+    return HOME_AGENT_MAC if number == LOCAL_PORT else b"\x02\0\0\0\x0f" + bytes((number & 0xFF,))
 
 
 def binding_update(node: Node, lifetime_units: int, sign: Callable[[Node, bytes], bytes] | None = None) -> bytes:

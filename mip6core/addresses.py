@@ -86,18 +86,16 @@ class Prefix:
 
     network: Address
     length: int  # bits, 0 to 128
-    _shift: int = field(init=False, repr=False, compare=False)
-    _leading: int = field(init=False, repr=False, compare=False)
+    last: Address = field(init=False, repr=False, compare=False)  # the highest address; `network` is the lowest
 
     def __post_init__(self) -> None:
         if not 0 <= self.length <= 128 or len(self.network) != 16:
             raise ValueError(f"not a prefix: {self.network!r}, {self.length} bits")
-        shift = 128 - self.length
         value = int.from_bytes(self.network, "big")
-        if (value >> shift) << shift != value:
+        behind = (1 << 128 - self.length) - 1
+        if value & behind:
             raise ValueError(f"{text(self.network)}/{self.length} has bits set behind the prefix")
-        object.__setattr__(self, "_shift", shift)
-        object.__setattr__(self, "_leading", value >> shift)
+        object.__setattr__(self, "last", (value | behind).to_bytes(16, "big"))
 
     @classmethod
     def parse(cls, text: str) -> Prefix:
@@ -109,7 +107,7 @@ class Prefix:
 
     def contains(self, address: Address) -> bool:
         """Whether the leading bits of `address` are this prefix."""
-        return int.from_bytes(address, "big") >> self._shift == self._leading
+        return self.network <= address <= self.last
 
     def __str__(self) -> str:
         return f"{text(self.network)}/{self.length}"

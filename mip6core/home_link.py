@@ -82,7 +82,8 @@ class HomeLink:
     def find_prefix(self, address: Address) -> HomePrefix | None:
         """The home prefix that `address` is in."""
         for home_prefix in self.prefixes:
-            if home_prefix.prefix.contains(address):
+            prefix = home_prefix.prefix
+            if prefix.network <= address <= prefix.last:  # `prefix.contains`, without the call on the way of all packets
                 return home_prefix
         return None
 

@@ -279,7 +279,7 @@ def parse(datagram: Datagram) -> Message:
     upper = datagram.upper
     if len(upper) < 4:
         raise ParseError("truncated")
-    if not checksum.verify(datagram.checksum_source, datagram.checksum_destination, ICMPV6, upper):
+    if checksum.upper_layer(datagram.checksum_source, datagram.checksum_destination, ICMPV6, upper) != 0:
         raise ParseError("bad_checksum")
     parser = _PARSERS.get(upper[0])
     if parser is None:

@@ -35,9 +35,6 @@ class Datagram:
     packet: bytes  # from the IPv6 header on, without octets behind its Payload Length
     source: Address  # as in the IPv6 header: the care-of address if there is a Home Address option
     destination: Address  # as in the IPv6 header: the care-of address if there is a Type 2 Routing header
-    traffic_class: int
-    flow_label: int
-    hop_limit: int
     upper_protocol: int  # Next Header of the last extension header walked, or of the IPv6 header
     upper_offset: int
     upper: bytes  # from upper_offset on; in a fragment with a fragment_offset > 0 the raw rest of the packet
@@ -48,6 +45,21 @@ class Datagram:
     more_fragments: bool | None = None
     fragment_id: int | None = None
     protected: bool = False  # by IPsec, which the shell has taken off, under an association for the home address
+
+    @property
+    def traffic_class(self) -> int:
+        """Of the IPv6 header."""
+        return (self.packet[0] << 4 | self.packet[1] >> 4) & 0xFF
+
+    @property
+    def flow_label(self) -> int:
+        """Of the IPv6 header."""
+        return int.from_bytes(self.packet[1:4], "big") & 0xFFFFF
+
+    @property
+    def hop_limit(self) -> int:
+        """Of the IPv6 header, as it arrived."""
+        return self.packet[7]
 
     @property
     def checksum_source(self) -> Address:
@@ -68,7 +80,7 @@ def parse(packet: bytes | memoryview) -> Datagram:
     """
     if len(packet) < 40:
         raise ParseError("truncated")
-    first_word, payload_length, next_header, hop_limit, source, destination = _HEADER.unpack_from(packet)
+    first_word, payload_length, next_header, _, source, destination = _HEADER.unpack_from(packet)
     if first_word >> 28 != 6:
         raise ParseError("bad_version")
     if source[0] == 0xFF:  # RFC 4291 section 2.7
@@ -79,17 +91,7 @@ def parse(packet: bytes | memoryview) -> Datagram:
     if payload_length == 0 and next_header == HOP_BY_HOP:
         raise ParseError("jumbogram")  # RFC 2675; no link of ours can carry one
     data = packet if type(packet) is bytes and len(packet) == end else bytes(packet[:end])
-    datagram = Datagram(
-        data,
-        source,
-        destination,
-        first_word >> 20 & 0xFF,
-        first_word & 0xFFFFF,
-        hop_limit,
-        next_header,
-        40,
-        data[40:],
-    )
+    datagram = Datagram(data, source, destination, next_header, 40, data[40:])
     if next_header in _EXTENSION_HEADERS:
         _parse_extension_headers(datagram)
     return datagram

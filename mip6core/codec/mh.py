@@ -207,10 +207,10 @@ def parse(upper: bytes, source: Address, destination: Address) -> Message:
         if length > len(upper):
             raise ParseError("truncated")
         upper = upper[:length]
-    if not checksum.verify(source, destination, MOBILITY_HEADER, upper):
+    if checksum.upper_layer(source, destination, MOBILITY_HEADER, upper) != 0:
         # Where Header Len is too small, the sender may have summed the octets it sent, not those it announced
         too_short = mh_type <= _LAST_KNOWN and length < _MINIMUM_LENGTH[mh_type]
-        if too_short and checksum.verify(source, destination, MOBILITY_HEADER, whole):
+        if too_short and checksum.upper_layer(source, destination, MOBILITY_HEADER, whole) == 0:
             raise ParseError("bad_header_length", 1)
         raise ParseError("bad_checksum")
     if mh_type > _LAST_KNOWN:

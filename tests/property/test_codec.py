@@ -216,15 +216,14 @@ def test_datagrams_survive(
         packet,
         source,
         destination,
-        traffic_class,
-        flow_label,
-        hop_limit,
         protocol,
         40 + 24 * (home_address is not None) + 24 * (type2_home_address is not None),
         upper,
         home_address,
         type2_home_address,
     )
+    header = datagram.traffic_class, datagram.flow_label, datagram.hop_limit
+    assert header == (traffic_class, flow_label, hop_limit)
 
 
 @bounded

@@ -83,4 +83,4 @@ def test_sealing_fills_in_the_checksum_alone() -> None:
     sealed = mh.seal(octets, SOURCE, DESTINATION)
     assert sealed == mh.build(update, SOURCE, DESTINATION)
     assert sealed[:4] + sealed[6:] == octets[:4] + octets[6:]
-    assert checksum.verify(SOURCE, DESTINATION, MOBILITY_HEADER, sealed)
+    assert checksum.upper_layer(SOURCE, DESTINATION, MOBILITY_HEADER, sealed) == 0

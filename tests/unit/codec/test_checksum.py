@@ -31,13 +31,13 @@ def test_sum_of_all_ones_gives_zero() -> None:
     assert in6_chksum(135, HEADER, data) == 0
 
 
-def test_verify() -> None:
+def test_right_and_wrong_checksums() -> None:
     data = bytearray(random.Random(1).randbytes(40))
     data[4:6] = bytes(2)
     data[4:6] = in6_chksum(135, HEADER, bytes(data)).to_bytes(2, "big")
-    assert checksum.verify(SOURCE, DESTINATION, 135, bytes(data))
-    assert not checksum.verify(SOURCE, DESTINATION, 58, bytes(data))
+    assert checksum.upper_layer(SOURCE, DESTINATION, 135, bytes(data)) == 0
+    assert checksum.upper_layer(SOURCE, DESTINATION, 58, bytes(data)) != 0
     for index in range(len(data)):
         wrong = bytearray(data)
         wrong[index] ^= 0x10
-        assert not checksum.verify(SOURCE, DESTINATION, 135, bytes(wrong))
+        assert checksum.upper_layer(SOURCE, DESTINATION, 135, bytes(wrong)) != 0

@@ -86,23 +86,24 @@ class HomeAgent:
         actions: Actions = []
         if self._timers.may_be_due(now):
             self._registrations.tick(now, actions)
+        protocol = datagram.upper_protocol
         if datagram.more_fragments or datagram.fragment_offset:
             self._drop("fragment")
         elif datagram.unrecognized_option is not None:
             self._unrecognized_option(link, datagram, link_layer_source, now, actions)
-        elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in _NEIGHBOR_DISCOVERY:
+        elif protocol == ICMPV6 and datagram.upper[:1] in _NEIGHBOR_DISCOVERY:
             self._neighbor_discovery(link, datagram, link_layer_source, now, actions)
-        elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in discovery.ROUTER_DISCOVERY:
+        elif protocol == ICMPV6 and datagram.upper[:1] in discovery.ROUTER_DISCOVERY:
             self.discovery.router_discovery(link, datagram, link_layer_source, now)
-        elif datagram.upper_protocol == ICMPV6 and datagram.upper[:1] in discovery.HOME_DISCOVERY:
+        elif protocol == ICMPV6 and datagram.upper[:1] in discovery.HOME_DISCOVERY:
             self._home_discovery(link, datagram, link_layer_source, now, actions)
         elif datagram.destination != link.address:
             self._drop("not_for_home_agent")
         elif datagram.type2_home_address is not None:
             self._drop("routing_header")  # 8.2: no address of ours is a mobile node's
-        elif datagram.upper_protocol == MOBILITY_HEADER:
+        elif protocol == MOBILITY_HEADER:
             self._mobility_header(link, datagram, link_layer_source, now, actions)
-        elif datagram.home_address is None or datagram.upper_protocol in _PROTECTED:
+        elif datagram.home_address is None or protocol in _PROTECTED:
             self.statistics["ignored_protocol"] += 1
         else:
             self._home_address_option(link, datagram, datagram.home_address, link_layer_source, now, actions)
@@ -214,7 +215,7 @@ class HomeAgent:
     ) -> None:
         """Section 9.2, which 10.2 asks of home agents."""
         try:
-            message = mh.parse(datagram.upper, datagram.checksum_source, datagram.checksum_destination)
+            message = mh.parse(datagram.upper, datagram.checksum_source, link.address)
         except ParseError as error:
             self._drop(error.reason)
             if error.pointer is not None:

@@ -29,8 +29,9 @@ class HomePrefix:
 
     def remaining_units(self, lifetime: float, now: float) -> float:
         """The same in units of 4 s, the two low bits of the seconds ignored (10.3.1); 0 if it is over."""
-        remaining = self.remaining(lifetime, now)
-        return remaining if remaining == math.inf else max(0, int(remaining) // LIFETIME_UNIT)
+        if lifetime == math.inf:
+            return lifetime
+        return max(0, int(self.remaining(lifetime, now)) // LIFETIME_UNIT)
 
 
 @dataclass(frozen=True, slots=True)

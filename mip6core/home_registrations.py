@@ -86,7 +86,8 @@ class HomeRegistrations:
                 self._statistics["dropped_not_home_registration"] += 1
             return
         entry.sequence = request.sequence  # 9.5.1: of every valid Binding Update, accepted or not
-        if request.deregistration:
+        # Lifetime 0, or RFC 3775's other way to say it: the home address as care-of address
+        if request.lifetime_units == 0 or request.care_of_address == request.home_address:
             self._run(entry, Input.DEREGISTER, now, actions, request)
             return
         status = self._admission.decide(request, entry, now)
@@ -181,7 +182,8 @@ class HomeRegistrations:
         if before is _ABSENT and after is not _ABSENT:
             self._make_room(entry.link, now, actions)
             self.bindings.add(entry)
-        entry.set_state(after)
+        if after is not before:
+            entry.set_state(after)
         if effect is not _IGNORE:
             self._effects[effect](entry, request or entry.pending or entry.request, now, actions)
         if after is _ABSENT and before is not _ABSENT:
@@ -232,7 +234,8 @@ class HomeRegistrations:
         """Refresh or move a binding. Flows change only with the care-of address or the link-local address."""
         link = entry.link
         previous = Installed(entry.care_of_address, entry.link_local)
-        self._end_tests(entry, actions)
+        if entry.pending is not None:
+            self._end_tests(entry, actions)
         claims: list[Address] = []
         heir = None
         if (request.flags ^ entry.flags) & BU_LINK_LOCAL:
@@ -355,9 +358,8 @@ class HomeRegistrations:
         self.dad.start(entry, address, now, actions)
 
     def _end_tests(self, entry: Entry, actions: Actions) -> None:
-        if entry.pending is not None:
-            entry.pending = None
-            self.dad.stop_all(entry, actions)
+        entry.pending = None
+        self.dad.stop_all(entry, actions)
 
     def _out_of_window(self, request: Registration, entry: Entry, now: float, actions: Actions) -> None:
         """The sequence number is not a newer one (9.5.1)."""

@@ -42,25 +42,21 @@ class Registration:
     lifetime_units: int  # of 4 seconds: asked for, then granted; 0 if nothing is
     reply_to: Address  # the Source Address
     reply_link_layer_address: bytes | None  # of the sender, if it is on the home link
+    carries_authentication: bool = False  # an option of RFC 4285, right or wrong
     status: int = 0  # of the acknowledgement if it is accepted: 0 or 1
     expires_at: float = 0.0  # monotonic seconds, lifetime counted from the arrival of the Binding Update
-    carries_authentication: bool = False  # an option of RFC 4285, right or wrong
     authentication: AuthenticatedReply | None = None  # with which it is acknowledged
     fresh: bool = False  # shown by a timestamp, so that the sequence number does not count (RFC 4285 section 7)
-
-    @property
-    def deregistration(self) -> bool:
-        """Lifetime 0, or RFC 3775's other way to say it: the home address as care-of address."""
-        return self.lifetime_units == 0 or self.care_of_address == self.home_address
 
 
 def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_source: bytes) -> Registration:
     """The request in a Binding Update. Raises Discarded where section 9.5.1 asks for silence."""
-    source = datagram.source
-    home_address = datagram.home_address or source
-    if not is_unicast_routable(home_address):
-        raise Discarded("home_address_not_routable")
-    care_of_address = source
+    source = care_of_address = datagram.source
+    home_address = datagram.home_address  # routable, if there is one: `codec.ipv6` saw to it
+    if home_address is None:
+        if not is_unicast_routable(source):
+            raise Discarded("home_address_not_routable")
+        home_address = source
     carries_authentication = False
     vouched_for = not datagram.protected or source == home_address
     for option in update.options:
@@ -80,7 +76,7 @@ def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_s
             raise Discarded("source_not_unicast")  # 9.5.4
         if datagram.home_address is None and update.lifetime:
             raise Discarded("no_home_address_option")  # 10.3.1; only a de-registration may omit it (10.3.2)
-    request = Registration(
+    return Registration(
         link,
         home_address,
         care_of_address,
@@ -89,10 +85,8 @@ def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_s
         update.lifetime,
         source,
         on_link(link, source, link_layer_source),
+        carries_authentication,
     )
-    if carries_authentication:
-        request.carries_authentication = True
-    return request
 
 
 def is_unicast(address: Address) -> bool:

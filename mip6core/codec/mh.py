@@ -10,7 +10,7 @@ from typing import ClassVar, Final, TypeAlias
 from mip6core.addresses import Address
 from mip6core.codec import checksum, options
 from mip6core.codec.options import MobilityOption
-from mip6core.codec.writer import Writer
+from mip6core.codec.writer import PADDING
 from mip6core.constants import MOBILITY_HEADER, NO_NEXT_HEADER
 from mip6core.errors import ParseError
 
@@ -243,10 +243,11 @@ def build(message: Message, source: Address, destination: Address) -> bytes:
 
 def assemble(message: Message) -> bytes:
     """The same with the checksum zero."""
-    writer = Writer(message.fixed_part())
-    options.write(writer, message.options)
-    writer.data[1] = len(writer.data) // 8 - 1
-    return bytes(writer.data)
+    data = message.fixed_part()
+    if message.options:
+        data = options.append(data, message.options)
+    data += PADDING[-len(data) & 7]
+    return data[:1] + bytes((len(data) // 8 - 1,)) + data[2:]
 
 
 def seal(data: bytes, source: Address, destination: Address) -> bytes:

@@ -215,8 +215,9 @@ def parse(data: bytes, offset: int) -> tuple[MobilityOption, ...]:
     return tuple(found)
 
 
-def write(writer: Writer, options: Iterable[MobilityOption]) -> None:
-    """Append `options`, each at its alignment, and pad to a multiple of 8 octets."""
+def append(data: bytes, options: Iterable[MobilityOption]) -> bytes:
+    """The start of a Mobility Header with `options` behind it, each at its alignment."""
+    writer = Writer(data)
     for option in options:
         option.write(writer)
-    writer.align(8, 0)
+    return bytes(writer.data)

@@ -73,11 +73,12 @@ class BindingCacheEntry(Timed):
 class BindingCache:
     """All entries by home address, and the bindings that defend a link-local address by that address."""
 
-    __slots__ = ("_deleted", "_entries", "_link_local", "_per_link", "_timers")
+    __slots__ = ("_deleted", "_entries", "_link_local", "_per_link", "_timers", "get")
 
     def __init__(self, timers: TimerQueue) -> None:
         self._timers = timers
         self._entries: dict[Address, BindingCacheEntry] = {}
+        self.get = self._entries.get  # the entry of a home address, whatever its state, or None
         self._deleted: dict[str, OrderedDict[Address, BindingCacheEntry]] = {}  # oldest first, by link
         self._per_link: dict[str, int] = {}
         self._link_local: dict[tuple[str, Address], list[BindingCacheEntry]] = {}
@@ -88,10 +89,6 @@ class BindingCache:
     def __iter__(self) -> Iterator[BindingCacheEntry]:
         """Entries of every state. The cache must not change meanwhile; take a list where it may."""
         return iter(self._entries.values())
-
-    def get(self, home_address: Address) -> BindingCacheEntry | None:
-        """The entry of a home address, whatever its state."""
-        return self._entries.get(home_address)
 
     def get_bound(self, home_address: Address) -> BindingCacheEntry | None:
         """The entry of a home address if it is a binding."""

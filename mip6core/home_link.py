@@ -83,8 +83,8 @@ class HomeLink:
     def find_prefix(self, address: Address) -> HomePrefix | None:
         """The home prefix that `address` is in."""
         for home_prefix in self.prefixes:
-            prefix = home_prefix.prefix
-            if prefix.network <= address <= prefix.last:  # `prefix.contains`, without the call on the way of all packets
+            prefix = home_prefix.prefix  # whose `contains` would be a call too many on the way of every packet
+            if prefix.network <= address <= prefix.last:
                 return home_prefix
         return None
 

@@ -68,12 +68,15 @@ ESP_ITEM = 7
 class Controller(Protocol):
     """What is measured."""
 
-    stream: Stream  # the switch's end of the OpenFlow connection
+    @property
+    def stream(self) -> Stream:
+        """The switch's end of the OpenFlow connection."""
 
     def cpu(self) -> float:
         """Seconds of CPU that the controller has used."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End it."""
 
 
 class ControllerProcess:

@@ -66,7 +66,7 @@ class InProcess:
         self._nanoseconds += time.process_time_ns() - begin
 
     def recv(self, _size: int) -> bytes:
-        """All that the controller has sent; if that is nothing yet, its threads and timers run until it is something."""
+        """All that the controller has sent; its threads and timers run until it is something."""
         sent = self._connection.sent
         while not sent:
             hub.sleep(POLL)

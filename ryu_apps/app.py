@@ -78,15 +78,14 @@ class Switch:
 
     def _packet_in(self, message: bytes) -> bool:
         _buffer, total_length, _reason, _table, cookie, _type, match_length = PACKET_IN.unpack_from(message, 8)
-        if not cookies.is_ours(cookie):
-            return False
-        if cookies.category(cookie) == Category.PUNT:
-            # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment
-            frame = message[24 + (match_length + 7) // 8 * 8 + 2 :]
-            kind = cookies.item(cookie)
-            if len(frame) < total_length and kind != Punt.TUNNEL_ERROR:
-                self.app.statistics["dropped_cut_by_switch"] += 1
-                return True
+        if cookie >> 40 != cookies.PUNTS:
+            return cookies.is_ours(cookie)
+        # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment
+        frame = message[24 + (match_length + 7) // 8 * 8 + 2 :]
+        kind = cookie & cookies.ITEM_MASK
+        if len(frame) < total_length and kind != Punt.TUNNEL_ERROR:
+            self.app.statistics["dropped_cut_by_switch"] += 1
+        else:
             self.bridge.punted(kind, frame)
         return True
 
@@ -131,7 +130,7 @@ class HomeAgentApp(RyuApp):
             self.links.values(),
             limits,
             secrets.token_bytes,
-            self._log_event,
+            self._log_event if LOG.isEnabledFor(logging.INFO) else None,
             access=config.access,
             associations=[
                 node.authentication.association(node.home_address)

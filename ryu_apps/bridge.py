@@ -215,7 +215,7 @@ class Bridge:
             return multicast_mac(destination)
         hop = self.router
         for prefix in self._on_link:
-            if prefix.contains(destination):
+            if prefix.network <= destination <= prefix.last:
                 hop = destination
         mac = self.neighbours.lookup(hop)
         if mac is None:

@@ -14,6 +14,7 @@ from typing import Final
 APP_TAG: Final = 0x6D36  # "m6"
 APP_MASK: Final = 0xFFFF << 48
 GENERATION_MASK: Final = APP_MASK | 0xFF << 32
+ITEM_MASK: Final = 0xFFFFFFFF
 GENERATIONS: Final = 256
 
 
@@ -28,6 +29,9 @@ class Category(enum.IntEnum):
     WATCH = 6
     NEIGHBOUR = 7
     HOME_TEST = 8
+
+
+PUNTS: Final = APP_TAG << 8 | Category.PUNT  # what the cookie of a punt flow begins with, in 24 bits
 
 
 def cookie(category: Category, generation: int, item: int = 0) -> int:
@@ -48,7 +52,7 @@ def generation(value: int) -> int:
 
 
 def item(value: int) -> int:
-    return value & 0xFFFFFFFF
+    return value & ITEM_MASK
 
 
 def next_generation(seen: set[int]) -> int:

@@ -39,6 +39,7 @@ LOG = logging.getLogger(__name__)
 MAX_HARD_TIMEOUT: Final = 0xFFFF  # seconds
 NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
 NO_TIMEOUT: Final = bytes(2)
+LIFETIMES: Final = 2  # in a timeout: state dies by itself, yet every other refresh needs no flows
 TIMEOUT_ROUNDING: Final = 2  # seconds: each lifetime in a timeout is rounded up
 
 
@@ -154,16 +155,17 @@ class HomeBridge(Role):
         home, care_of = binding.home_address, binding.care_of_address
         self._binding = home
         xid = self.outbox.next_flow_xid(home)
+        now = self.clock()
         # The proxy flows stay where they are while the binding moves, unless they would end before it does.
-        keep_proxy = previous is not None and self._timeouts_fit(binding)
-        self._add_binding(binding, xid, with_proxy=not keep_proxy)
+        keep_proxy = previous is not None and self._timeouts_fit(binding, now)
+        self._add_binding(binding, xid, now, with_proxy=not keep_proxy)
         if previous is None:
             return
         if previous.care_of_address != care_of:
             values = (xid, NO_COOKIE, NO_TIMEOUT, home, previous.care_of_address)
             self.outbox.put(templates.DELETE_REVERSE_TUNNEL % values)
         if keep_proxy and binding.link_local and not previous.link_local:
-            self._put_proxy(binding, xid, link_local(home), self._hard_timeout(binding))
+            self._put_proxy(binding, xid, link_local(home), _hard_timeout(binding, now, LIFETIMES))
         if previous.link_local and not binding.link_local:
             self.outbox.put(templates.DELETE_PROXY % (xid, NO_COOKIE, NO_TIMEOUT, link_local(home)))
 
@@ -171,8 +173,9 @@ class HomeBridge(Role):
         """The flows outlive one more lifetime, so that most refreshes need none."""
         binding = action.binding
         self._binding = binding.home_address
-        if not self._timeouts_fit(binding):
-            self._add_binding(binding, self.outbox.next_flow_xid(binding.home_address), with_proxy=True)
+        now = self.clock()
+        if not self._timeouts_fit(binding, now):
+            self._add_binding(binding, self.outbox.next_flow_xid(binding.home_address), now, with_proxy=True)
 
     def _release(self, action: ReleaseBinding) -> None:
         binding = action.binding
@@ -190,9 +193,11 @@ class HomeBridge(Role):
             if binding.link_local:
                 put(templates.DELETE_PROXY % (*head, link_local(home)))
 
-    def _add_binding(self, binding: BindingCacheEntry, xid: bytes, with_proxy: bool, lifetimes: int = 2) -> None:
+    def _add_binding(
+        self, binding: BindingCacheEntry, xid: bytes, now: float, with_proxy: bool, lifetimes: int = LIFETIMES
+    ) -> None:
         home, care_of = binding.home_address, binding.care_of_address
-        hard = self._hard_timeout(binding, lifetimes)
+        hard = _hard_timeout(binding, now, lifetimes)
         item = cookies.binding_item(binding.sequence, binding.flags)
         put = self.outbox.put
         self._protection.add_flows(home, xid, hard)
@@ -201,7 +206,7 @@ class HomeBridge(Role):
         if not with_proxy:
             return
         seconds = int.from_bytes(hard, "big")
-        self._flows_end[home] = self.clock() + seconds if seconds else math.inf
+        self._flows_end[home] = now + seconds if seconds else math.inf
         if not self.link.virtual:
             self._put_proxy(binding, xid, home, hard)
             if binding.link_local:
@@ -211,23 +216,14 @@ class HomeBridge(Role):
         item = cookies.binding_item(binding.sequence, binding.flags)
         self.outbox.put(templates.ADD_PROXY % (xid, templates.long(self._proxy_cookie | item), hard, target))
 
-    def _timeouts_fit(self, binding: BindingCacheEntry) -> bool:
+    def _timeouts_fit(self, binding: BindingCacheEntry, now: float) -> bool:
         """Whether the flows end after the binding, and not more than another lifetime after it."""
         end = self._flows_end.get(binding.home_address, 0.0)
-        left = binding.expires_at - self.clock()
+        expires_at = binding.expires_at
+        left = expires_at - now
         if left > MAX_HARD_TIMEOUT:
             return end == math.inf
-        return binding.expires_at <= end <= binding.expires_at + left + TIMEOUT_ROUNDING
-
-    def _hard_timeout(self, binding: BindingCacheEntry, lifetimes: int = 2) -> bytes:
-        """Twice what is left of the lifetime: state dies by itself, yet every other refresh needs no flows.
-
-        0, for ever, where the lifetime itself does not fit in 16 bits.
-        """
-        left = math.ceil(binding.expires_at - self.clock())
-        if left > MAX_HARD_TIMEOUT:
-            return NO_TIMEOUT
-        return templates.short(min(lifetimes * left, MAX_HARD_TIMEOUT))
+        return expires_at <= end <= expires_at + left + TIMEOUT_ROUNDING
 
     def _watch(self, action: WatchAddress) -> None:
         for flow in self._watch_flows(action.address):
@@ -266,7 +262,7 @@ class HomeBridge(Role):
         for binding in [entry for entry in self.engine.bindings if entry.bound and entry.link is self.link]:
             if binding.bound:
                 xid = self.outbox.next_flow_xid(binding.home_address)
-                self._add_binding(binding, xid, with_proxy=True, lifetimes=1)
+                self._add_binding(binding, xid, self.clock(), with_proxy=True, lifetimes=1)
             yield
         for address in self.engine.watched(self.link):
             for flow in self._watch_flows(address):
@@ -277,3 +273,11 @@ class HomeBridge(Role):
 
     def link_down(self) -> None:
         self.engine.link_down(self.link)
+
+
+def _hard_timeout(binding: BindingCacheEntry, now: float, lifetimes: int) -> bytes:
+    """So many times what is left of the lifetime; 0, for ever, where the lifetime itself does not fit in 16 bits."""
+    left = math.ceil(binding.expires_at - now)
+    if left > MAX_HARD_TIMEOUT:
+        return NO_TIMEOUT
+    return templates.short(min(lifetimes * left, MAX_HARD_TIMEOUT))

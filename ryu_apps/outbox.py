@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from mip6core.addresses import Address
@@ -38,9 +39,9 @@ class Outbox:
         self._send = send
         self._refused = refused
         self._messages: list[bytes] = []
+        self.put = self._messages.append  # sends a message with the next write
         self._batch = _Batch()
         self._waiting: dict[int, _Batch] = {}  # by the xid of the barrier
-        self._batch_of: dict[int, _Batch] = {}  # by the xid of a flow message
         self._xid = 0
         self._writing = hub.Semaphore(1)
 
@@ -57,12 +58,7 @@ class Outbox:
         """A transaction id for the flows of a binding; an error with it makes the binding fail."""
         xid = self.next_xid()
         self._batch.home_addresses[xid] = home_address
-        self._batch_of[xid] = self._batch
         return templates.word(xid)
-
-    def put(self, message: bytes) -> None:
-        """Send a message with the next write."""
-        self._messages.append(message)
 
     def promise(self, home_address: Address | None, packet_out: bytes) -> None:
         """Send a packet when all messages put so far have been carried out."""
@@ -93,8 +89,6 @@ class Outbox:
         batch = self._waiting.pop(xid, None)
         if batch is None:
             return False
-        for flow_xid in batch.home_addresses:
-            del self._batch_of[flow_xid]
         refused = batch.refused
         self._messages.extend(message for address, message in batch.promises if address not in refused)
         for address in refused:
@@ -105,8 +99,9 @@ class Outbox:
 
     def error(self, xid: int) -> bool:
         """The switch refused a message. False: not one of a binding's."""
-        batch = self._batch_of.get(xid)
-        if batch is None:
-            return False
-        batch.refused.add(batch.home_addresses[xid])
-        return True
+        for batch in chain(self._waiting.values(), (self._batch,)):
+            home_address = batch.home_addresses.get(xid)
+            if home_address is not None:
+                batch.refused.add(home_address)
+                return True
+        return False

@@ -67,9 +67,11 @@ class Gateway:
             return True
         upper = datagram.upper
         node = self._nodes.get(datagram.home_address or datagram.source)
+        if node is None and self._accepts_clear:
+            return True
         kind = request_kind(protocol, upper)
         if node is None:
-            if kind is None or self._accepts_clear:
+            if kind is None:
                 return True
             self._count_unprotected(kind)
             return False

@@ -130,7 +130,7 @@ class HomeAgentApp(RyuApp):
             self.links.values(),
             limits,
             secrets.token_bytes,
-            self._log_event if LOG.isEnabledFor(logging.INFO) else None,
+            self._log_event,
             access=config.access,
             associations=[
                 node.authentication.association(node.home_address)

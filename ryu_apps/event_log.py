@@ -57,9 +57,6 @@ class EventLog:
         self._events: deque[EventView] = deque(maxlen=CAPACITY)
         self._watchers: set[Watch] = set()
 
-    def __len__(self) -> int:
-        return len(self._events)
-
     def __iter__(self) -> Iterator[EventView]:
         """A snapshot, oldest first."""
         return iter(list(self._events))
@@ -73,8 +70,9 @@ class EventLog:
         event.id, event.time = self._next, self._clock()
         self._next += 1
         self._events.append(event)
-        for watch in list(self._watchers):
-            watch.tell(event)
+        if self._watchers:
+            for watch in list(self._watchers):
+                watch.tell(event)
 
     def watch(self, after: int | None) -> Watch | None:
         """What happens from now on, with what has happened behind event `after` first. None: too many watch."""

@@ -41,7 +41,7 @@ LOG = logging.getLogger(__name__)
 
 TICK: Final = 1.0  # seconds between looks at the neighbours
 SYNC_CHUNK: Final = 500  # bindings between two writes while a switch is brought up to date
-PACKET_IN: Final = struct.Struct("!IHBBQHH")  # behind the OpenFlow header, up to the match's length
+PACKET_IN: Final = struct.Struct("!4xH2xQ2xH")  # behind the OpenFlow header: frame's length, cookie, match's length
 
 
 class Switch:
@@ -77,7 +77,7 @@ class Switch:
         self.app.reschedule()
 
     def _packet_in(self, message: bytes) -> bool:
-        _buffer, total_length, _reason, _table, cookie, _type, match_length = PACKET_IN.unpack_from(message, 8)
+        total_length, cookie, match_length = PACKET_IN.unpack_from(message, 8)
         if cookie >> 40 != cookies.PUNTS:
             return cookies.is_ours(cookie)
         # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment

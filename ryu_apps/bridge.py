@@ -173,10 +173,12 @@ class Bridge:
     def punted(self, kind: int, frame: bytes) -> None:
         """A packet that a punt flow has sent us."""
         self.statistics[PUNTED[kind]] += 1
-        if not self.ready or frame[12:14] != ETHERTYPE_IPV6:
-            self.statistics["dropped_not_ready" if not self.ready else "dropped_not_ipv6"] += 1
-            return
-        self._punts[kind](frame, self.clock())
+        if not self.ready:
+            self.statistics["dropped_not_ready"] += 1
+        elif frame[12:14] != ETHERTYPE_IPV6:
+            self.statistics["dropped_not_ipv6"] += 1
+        else:
+            self._punts[kind](frame, self.clock())
 
     def _neighbor_discovery(self, frame: bytes, now: float) -> None:
         try:

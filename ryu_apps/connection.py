@@ -105,15 +105,16 @@ class FastDatapath(controller.Datapath):
                 LOG.error("switch sent a message of length %d, closing peer=%s", length, self.address)
                 self.close()
                 return b""
-            if end - offset < length:
+            following = offset + length
+            if following > end:
                 break
-            message = octets[offset : offset + length]
-            offset += length
+            message = octets[offset:following]
+            offset = following
             receiver = self.receiver
             if receiver is None or message_type not in FAST_TYPES or not receiver.receive(message_type, xid, message):
                 self._dispatch(version, message_type, length, xid, message)
             handled += 1
-            if receiver is not None and handled % MAX_BATCH == 0:
+            if handled % MAX_BATCH == 0 and receiver is not None:
                 receiver.chunk_received()  # the switch gets to work while the rest of a burst is handled
         return octets[offset:] if offset else octets
 

@@ -90,7 +90,7 @@ class Outbox:
         if batch is None:
             return False
         refused = batch.refused
-        self._messages.extend(message for address, message in batch.promises if address not in refused)
+        self._messages += [message for address, message in batch.promises if address not in refused]
         for address in refused:
             self._refused(address)
         for action in batch.then:

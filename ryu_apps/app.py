@@ -365,11 +365,10 @@ class HomeAgentApp(RyuApp):
             router, what = addresses.text(event.router), ",".join(event.what)
             LOG.warning("router advertises something else link=%s router=%s fields=%s", event.link, router, what)
             return
+        level = logging.DEBUG
         if event.kind != "refreshed":  # nothing has changed, and it happens all the time
-            self.event_log.add(
-                EventView(event.kind, event.link, event.home_address, event.care_of_address, status=event.status)
-            )
-        level = logging.DEBUG if event.kind == "refreshed" else logging.INFO
+            level = logging.INFO
+            self.event_log.add(event)
         if LOG.isEnabledFor(level):
             LOG.log(
                 level,

@@ -1,11 +1,17 @@
-"""What has happened, for the API's list of events and for those who watch it live."""
+"""What has happened, for the API's list of events and for those who watch it live.
+
+Every handover is an event, and few are ever looked at: they are kept as they came, and made into what the API shows
+when somebody looks.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
+from mip6core.events import BindingEvent
 from rest.service import EventView
 from ryu_apps.of_compat import eventlet
 
@@ -54,25 +60,26 @@ class EventLog:
         """`wall_clock` gives seconds since 1970."""
         self._clock = wall_clock
         self._next = int(wall_clock() * 1000)
-        self._events: deque[EventView] = deque(maxlen=CAPACITY)
+        self._events: deque[_Record] = deque(maxlen=CAPACITY)
         self._watchers: set[Watch] = set()
 
     def __iter__(self) -> Iterator[EventView]:
         """A snapshot, oldest first."""
-        return iter(list(self._events))
+        return map(_view, list(self._events))
 
     @property
     def watchers(self) -> int:
         return len(self._watchers)
 
-    def add(self, event: EventView) -> None:
+    def add(self, event: BindingEvent | EventView) -> None:
         """Number and remember an event, and tell those who watch; one who is too far behind is let go."""
-        event.id, event.time = self._next, self._clock()
+        record = (self._next, self._clock(), event)
         self._next += 1
-        self._events.append(event)
+        self._events.append(record)
         if self._watchers:
+            view = _view(record)
             for watch in list(self._watchers):
-                watch.tell(event)
+                watch.tell(view)
 
     def watch(self, after: int | None) -> Watch | None:
         """What happens from now on, with what has happened behind event `after` first. None: too many watch."""
@@ -80,11 +87,29 @@ class EventLog:
             return None
         watch = Watch(self._watchers)
         if after is not None:
-            for event in self._events:
-                if event.id > after:
-                    watch.queue.put_nowait(event)
+            for record in self._events:
+                if record[0] > after:
+                    watch.queue.put_nowait(_view(record))
         return watch
 
     def knows_all_behind(self, number: int) -> bool:
         """Whether nothing behind an event has been forgotten."""
-        return number >= (self._events[0].id if self._events else self._next) - 1
+        return number >= (self._events[0][0] if self._events else self._next) - 1
+
+
+_Record = tuple[int, float, BindingEvent | EventView]  # number, seconds since 1970
+
+
+def _view(record: _Record) -> EventView:
+    number, time, event = record
+    if isinstance(event, EventView):
+        return replace(event, id=number, time=time)
+    return EventView(
+        event.kind,
+        event.link,
+        event.home_address,
+        event.care_of_address,
+        status=event.status,
+        id=number,
+        time=time,
+    )

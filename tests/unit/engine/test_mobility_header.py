@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet6 import MIP6MH_BE, ICMPv6ParamProblem, IPv6
 
@@ -303,9 +303,11 @@ def test_any_octets_never_raise_and_never_change_a_binding(header: bytes, rest: 
         rest = rest[:at] + wire.checksum(COA1, HA, header[6], rest).to_bytes(2, "big") + rest[at + 2 :]
     packet = header[:4] + len(rest).to_bytes(2, "big") + header[6:] + rest
     try:
-        ipv6.parse(packet)
+        datagram = ipv6.parse(packet)
     except ParseError:
         return
+    # Questions about home agents and prefixes are answered by others, see tests/unit/discovery
+    assume(datagram.upper_protocol != 58 or datagram.upper[:1] not in (b"\x90", b"\x92"))
     for one in shell.receive(packet):
         assert one.packet.kind in ("BA", "BE", "PP")
     assert str(list(shell.ha.bindings)) == before

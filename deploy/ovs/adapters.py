@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.config import BridgeLinkConfig, Config
+from deploy.config import BridgeLinkConfig, Config, HomeLinkConfig
 from deploy.ovs.commands import Command, ProvisionError
 from deploy.ovs.state import Bridge, State
-from deploy.shim import AdapterError, Endpoint, WireFormatAdapter, adapter_for
+from deploy.shim import AdapterError, Correspondents, Endpoint, WireFormatAdapter, adapter_for
 from mip6core import addresses
 
 DATAPATH_TYPE: Final = "netdev"  # of new bridges: the one that has a wire format adapter
@@ -29,40 +30,55 @@ def bridge_mac(link: BridgeLinkConfig, bridge: Bridge | None) -> str:
     return (b"\x02" + hashlib.sha256(link.address).digest()[:5]).hex(":")
 
 
-def endpoints(config: Config, state: State) -> dict[str, list[Endpoint]]:
-    """The tunnel end points that the adapter of each uplink serves: of all links that use the uplink."""
-    found: dict[str, list[Endpoint]] = {}
+@dataclass
+class Wanted:
+    """What the adapter of an uplink serves."""
+
+    endpoints: list[Endpoint] = field(default_factory=list)
+    correspondents: list[Correspondents] = field(default_factory=list)
+
+
+def wanted_adapters(config: Config, state: State) -> dict[str, Wanted]:
+    """What the adapter of each uplink serves: all links that use the uplink."""
+    found: dict[str, Wanted] = {}
     for link in config.bridge_links:
         mac = bytes.fromhex(bridge_mac(link, state.bridges.get(link.bridge)).replace(":", ""))
+        hosts = next((other.prefixes for other in config.correspondent_links if other.bridge == link.bridge), ())
         for uplink in link.uplinks:
-            found.setdefault(uplink, []).append(Endpoint(link.address, mac))
+            wanted = found.setdefault(uplink, Wanted())
+            if isinstance(link, HomeLinkConfig):
+                wanted.endpoints.append(Endpoint(link.address, mac))
+            wanted.correspondents += [Correspondents(prefix, link.address, mac) for prefix in hosts]
     return found
 
 
 def adapter_commands(config: Config, state: State) -> list[Command]:
-    """Attach the adapter where it is not, or serves other end points."""
+    """Attach the adapter where it is not, or serves others."""
     adapter = adapter_for(DATAPATH_TYPE)
     commands = []
-    for device, wanted in endpoints(config, state).items():
+    for device, wanted in wanted_adapters(config, state).items():
         try:
             status = adapter.status(device)
         except AdapterError as error:
             raise ProvisionError(str(error)) from error
-        if status.attached and set(status.endpoints) == set(wanted):
+        served = set(status.endpoints) == set(wanted.endpoints)
+        if status.attached and served and set(status.correspondents) == set(wanted.correspondents):
             continue
         argv = ["python3", "-m", "deploy.shim", "attach", "--device", device]
-        for point in wanted:
+        for point in wanted.endpoints:
             argv += ["-a", addresses.text(point.home_agent), "-m", point.bridge_mac.hex(":")]
+        for hosts in wanted.correspondents:
+            argv += ["-c", str(hosts.prefix), addresses.text(hosts.tunnel_end_point), hosts.bridge_mac.hex(":")]
         link = next(link.name for link in config.bridge_links if device in link.uplinks)
-        why = f"tunnel packets on {device} must be in the form of RFC 2473"
+        why = f"mobile nodes' packets on {device} must be in the form of RFC 2473 and RFC 6275"
         commands.append(Command(tuple(argv), why, link, _attach(adapter, device, wanted)))
     return commands
 
 
-def _attach(adapter: WireFormatAdapter, device: str, wanted: list[Endpoint]) -> Callable[[], None]:
+def _attach(adapter: WireFormatAdapter, device: str, wanted: Wanted) -> Callable[[], None]:
     def attach() -> None:
         try:
-            adapter.attach(device, wanted)
+            adapter.attach(device, wanted.endpoints, wanted.correspondents)
         except AdapterError as error:
             raise ProvisionError(str(error)) from error
 

@@ -97,7 +97,10 @@ class Site:
         found["routes"] = sorted(route for route in routes if not route.startswith("fe80::"))
         found["ovs routes"] = [r for r in run("ovs-appctl ovs/route/show").stdout.splitlines() if "User" in r]
         adapter = adapter_for("netdev")
-        found["adapters"] = {name: adapter.status(name).endpoints for name in adapter.devices()}
+        found["adapters"] = {}
+        for name in adapter.devices():
+            status = adapter.status(name)
+            found["adapters"][name] = (status.endpoints, status.correspondents)
         return found
 
 

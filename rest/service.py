@@ -126,6 +126,9 @@ class Service(Protocol):
     def knows_all_behind(self, number: int) -> bool:
         """Whether no event with a higher number has been forgotten."""
 
+    def configuration(self) -> dict[str, Any]:
+        """What the application runs with, ready for JSON and without secrets."""
+
     def statistics(self) -> dict[str, Any]:
         """Counters by name, in groups, ready for JSON."""
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.config.effective import effective
 from mip6core.addresses import Address, Prefix, home_agents_anycast
 from rest.access import AccessControl, Scope
 from rest.service import BindingView, EventView, HomeAgentView, PortView, PrefixView, SwitchView, Watch
@@ -96,6 +97,9 @@ class Northbound:
 
     def knows_all_behind(self, number: int) -> bool:
         return self._app.event_log.knows_all_behind(number)
+
+    def configuration(self) -> dict[str, Any]:
+        return effective(self._app.config)
 
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""

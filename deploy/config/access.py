@@ -30,6 +30,20 @@ class AccessRuleConfig:
     status: Annotated[int | None, read.optional(read.integer(*STATUSES))] = None
 
 
+def _show_rule(rule: AccessRule) -> dict[str, Any]:
+    allowed = rule.status == ALLOWED
+    exact = [Prefix(address, 128) for address in sorted(rule.home_addresses)]
+    given = AccessRuleConfig(
+        (*exact, *rule.home_prefixes),
+        rule.care_of_prefixes,
+        "allow" if allowed else "deny",
+        rule.max_lifetime,
+        None if allowed else int(rule.status),
+    )
+    return {key: value for key, value in read.shown(given).items() if value not in ([], None)}
+
+
+@read.takes(lambda: read.section_schema(AccessRuleConfig), _show_rule)
 def rule(value: Any, path: str) -> AccessRule:
     """A rule, whose keys go together."""
     given = read.build(AccessRuleConfig, value, path)
@@ -56,6 +70,14 @@ class AccessConfig:
     default: Annotated[str | None, read.optional(read.choice("allow", "deny"))] = None
 
 
+def _show(access_list: AccessList | None) -> dict[str, Any]:
+    if access_list is None:
+        return {"default": "allow"}
+    default = "allow" if access_list.default.status == ALLOWED else "deny"
+    return read.shown(AccessConfig(access_list.rules, default))
+
+
+@read.takes(lambda: read.section_schema(AccessConfig), _show)
 def access(value: Any, path: str) -> AccessList | None:
     """The section; None if it leaves everything open."""
     given = read.build(AccessConfig, value, path)

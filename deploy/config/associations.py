@@ -29,6 +29,7 @@ ENCRYPTION_KEYS: Final = {GCM: (36, 28, 20), "aes-cbc": (32, 24, 16), "3des-cbc"
 INTEGRITY_KEYS: Final = {"hmac-sha1-96": 20, "hmac-sha256-128": 32, "hmac-sha384-192": 48, "hmac-sha512-256": 64}
 
 MIN_SPI: Final = 256  # those below are reserved (RFC 4303 section 2.1)
+_KEY: Final = re.compile(r"(0x)?([0-9a-fA-F]{2})*")
 _PUBLIC: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -47,16 +48,18 @@ class Key(bytes):
 NO_KEY: Final = Key()
 
 
+@read.takes({"type": "string", "pattern": f"^{_KEY.pattern}$"}, lambda value: read.HIDDEN if value else "")
 def key(value: Any, path: str) -> Key:
     """Hexadecimal digits. YAML takes some keys for numbers, which have lost digits: those must be in quotes."""
-    if not isinstance(value, str) or not re.fullmatch(r"(0x)?([0-9a-fA-F]{2})*", value):
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
         raise ConfigError(path, "a key of hexadecimal digits, two for each octet, in quotes")
     return Key(bytes.fromhex(value.removeprefix("0x")))
 
 
-def _secret_section(cls: type[Any]) -> read.Read:
+def _secret_section(cls: type[Any]) -> read.Reader:
     """A section with keys in it: like any other, but what is wrong in it is not shown."""
 
+    @read.takes(lambda: read.section_schema(cls), read.shown)
     def read_section(value: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(path, "a section (keys with values)")
@@ -70,9 +73,10 @@ def _secret_section(cls: type[Any]) -> read.Read:
     return read_section
 
 
-def _secret_list(cls: type[Any]) -> read.Read:
+def _secret_list(cls: type[Any]) -> read.Reader:
     entry = _secret_section(cls)
 
+    @read.takes(lambda: {"type": "array", "items": entry.schema()}, lambda found: [entry.show(one) for one in found])
     def read_list(value: Any, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ConfigError(path, "a list")
@@ -105,8 +109,12 @@ class AssociationConfig:
     anti_replay: Annotated[bool, read.flag] = False
 
 
+_ASSOCIATIONS: Final = _secret_list(AssociationConfig)
+
+
+@read.takes(lambda: _ASSOCIATIONS.schema(), lambda found: _ASSOCIATIONS.show(found))
 def associations(value: Any, path: str) -> tuple[AssociationConfig, ...]:
-    found: tuple[AssociationConfig, ...] = _secret_list(AssociationConfig)(value, path)
+    found: tuple[AssociationConfig, ...] = _ASSOCIATIONS(value, path)
     for index, association in enumerate(found):
         _check_association(association, f"{path}[{index}]")
         earlier = [other.kind for other in found[:index]]
@@ -129,6 +137,7 @@ class _KeyFileContent:
     associations: Annotated[tuple[AssociationConfig, ...], associations]
 
 
+@read.takes({"type": "string", "pattern": "^/"}, lambda found: found.path)
 def key_file(value: Any, path: str) -> KeyFile:
     """Reads the file; an error in it has the file's name in its path."""
     if not isinstance(value, str) or not Path(value).is_absolute():

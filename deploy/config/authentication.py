@@ -17,9 +17,11 @@ from mip6core.errors import ConfigError
 
 _MAX_NAI: Final = 254  # octets: the option's length field counts its subtype, too
 _MAX_WINDOW: Final = 3600  # seconds
+_NAI: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _KEY: Final = re.compile(rf"[0-9a-fA-F]{{{2 * KEY_LENGTH}}}")
 
 
+@read.takes({"type": "string", "pattern": f"^{_KEY.pattern}$"}, lambda value: read.HIDDEN)
 def key(value: Any, path: str) -> bytes:
     """The shared secret, never shown."""
     if not isinstance(value, str) or not _KEY.fullmatch(value):
@@ -27,9 +29,10 @@ def key(value: Any, path: str) -> bytes:
     return bytes.fromhex(value)
 
 
+@read.takes({"type": "string", "pattern": f"^{_NAI.pattern}$", "maxLength": _MAX_NAI}, bytes.decode)
 def nai(value: Any, path: str) -> bytes:
     """A Network Access Identifier."""
-    if not isinstance(value, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", value) or len(value.encode()) > _MAX_NAI:
+    if not isinstance(value, str) or not _NAI.fullmatch(value) or len(value.encode()) > _MAX_NAI:
         raise ConfigError(path, f"an identifier such as user@example.org, of at most {_MAX_NAI} octets")
     return value.encode()
 
@@ -53,6 +56,7 @@ class AuthenticationConfig:
         )
 
 
+@read.takes(lambda: read.section_schema(AuthenticationConfig), read.shown)
 def authentication(value: Any, path: str) -> AuthenticationConfig:
     """The section."""
     if not isinstance(value, Mapping):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 from deploy.config import reading as read
@@ -31,6 +31,12 @@ class RouterAdvertisementConfig:
     other: Annotated[bool, read.flag] = False  # O: other things by DHCPv6
 
 
+def _show(settings: Any) -> dict[str, Any]:
+    """Settings are called as in the file."""
+    return {key.name: getattr(settings, key.name) for key in fields(settings)}
+
+
+@read.takes(lambda: read.section_schema(RouterAdvertisementConfig), _show)
 def router_advertisement(value: Any, path: str) -> RouterAdvertisementSettings:
     """The section, with the values that depend on each other filled in and checked."""
     given = read.build(RouterAdvertisementConfig, value, path)
@@ -69,6 +75,7 @@ class MobilePrefixConfig:
     dhcpv6: Annotated[bool, read.flag] = False  # mobile nodes reach DHCPv6: tell them M and O of the home link
 
 
+@read.takes(lambda: read.section_schema(MobilePrefixConfig), _show)
 def mobile_prefix(value: Any, path: str) -> MobilePrefixSettings:
     """The section; what no delay could be between is refused."""
     given = read.build(MobilePrefixConfig, value, path)

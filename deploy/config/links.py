@@ -92,6 +92,13 @@ class HomePrefixConfig:
     preferred_lifetime: Annotated[float, read.prefix_lifetime] = math.inf
 
 
+def _show_home_prefix(home_prefix: HomePrefix) -> Any:
+    if home_prefix.valid_lifetime == home_prefix.preferred_lifetime == math.inf:
+        return str(home_prefix.prefix)
+    return read.shown(HomePrefixConfig(home_prefix.prefix, home_prefix.valid_lifetime, home_prefix.preferred_lifetime))
+
+
+@read.takes(lambda: {"anyOf": [dict(read.PREFIX), read.section_schema(HomePrefixConfig)]}, _show_home_prefix)
 def home_prefix(value: Any, path: str) -> HomePrefix:
     """A home prefix as a text, or as a section with its lifetimes."""
     if not isinstance(value, Mapping):

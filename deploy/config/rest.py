@@ -22,6 +22,7 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+@read.takes({"type": "string", "pattern": f"^{_SHA256.pattern}$"}, lambda value: read.HIDDEN)
 def sha256(value: Any, path: str) -> str:
     """A digest. What stands in its place may be the token itself, so no error repeats it."""
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
@@ -29,6 +30,7 @@ def sha256(value: Any, path: str) -> str:
     return value.lower()
 
 
+@read.takes({"type": "string", "minLength": 1})
 def readable_file(value: Any, path: str) -> str:
     """The path of a file that this process can read."""
     if not isinstance(value, str) or not value:

@@ -1,4 +1,4 @@
-"""mip6ctl config and ovs: what concerns this machine and needs no server."""
+"""mip6ctl ovs: what concerns this machine and needs no server."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy import ovs
-from deploy.config import Config, load
-from mip6core.errors import ConfigError
+from deploy.config import Config
+from rest.cli.configuration import load_file
 from rest.cli.failure import Exit, Failure
 from rest.cli.output import print_json, table
 
@@ -18,30 +18,16 @@ STATUS_COLUMNS: Final = (
 )
 
 
-def check_config(options: argparse.Namespace) -> Exit:
-    config = _load(options.config)
-    names = {
-        "home_links": [link.name for link in config.home_links],
-        "correspondent_links": [link.name for link in config.correspondent_links],
-    }
-    if options.output == "json":
-        print_json({"file": options.config, **names})
-    else:
-        links = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in names.items() if found)
-        print(f"{options.config} is good ({links})")
-    return Exit.OK
-
-
 def ovs_setup(options: argparse.Namespace) -> Exit:
-    return _carry_out(options, ovs.plan, _load(options.config))
+    return _carry_out(options, ovs.plan, load_file(options.config))
 
 
 def ovs_teardown(options: argparse.Namespace) -> Exit:
-    return _carry_out(options, ovs.plan_teardown, _load(options.config))
+    return _carry_out(options, ovs.plan_teardown, load_file(options.config))
 
 
 def ovs_status(options: argparse.Namespace) -> Exit:
-    config = _load(options.config)
+    config = load_file(options.config)
     try:
         found = ovs.status(config)
     except ovs.ProvisionError as error:
@@ -85,10 +71,3 @@ def _carry_out(options: argparse.Namespace, plan: Callable[[Config], list[ovs.Co
     elif not commands:
         print("nothing to do")
     return Exit.OK
-
-
-def _load(path: str) -> Config:
-    try:
-        return load(path)
-    except ConfigError as error:
-        raise Failure(Exit.USAGE, str(error)) from None

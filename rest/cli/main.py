@@ -111,8 +111,16 @@ def _add_clear(parser: argparse.ArgumentParser) -> None:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    check = _command(actions, "check", "local:check_config", "say whether the file is good, or where it is not")
+    check = _command(actions, "check", "configuration:check", "say whether the file is good, or where it is not")
     check.add_argument("--config", required=True, metavar="FILE")
+    show = _remote(actions, "show", "configuration:show", "what counts, with all defaults, and without secrets")
+    show.add_argument("--config", metavar="FILE", help="of this file (default: what the server runs with)")
+    diff = _remote(actions, "diff", "configuration:diff", "what a file changes, and whether that needs a restart")
+    diff.add_argument("--config", required=True, metavar="FILE")
+    diff.add_argument(
+        "--from", dest="before", metavar="FILE", help="the earlier one (default: what the server runs with)"
+    )
+    _command(actions, "schema", "configuration:schema", "the file's JSON Schema, for editors")
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,5 @@
-"""How the application itself is: /v1/switches, home-agents, prefixes and statistics; /metrics, /healthz, /readyz."""
+"""How the application itself is: /v1/switches, home-agents, prefixes, config and statistics;
+/metrics, /healthz, /readyz."""
 
 from __future__ import annotations
 
@@ -31,6 +32,11 @@ def list_prefixes(call: Call) -> dict[str, Any]:
 def _home_link(call: Call) -> str | None:
     call.query.only("home_link")
     return call.query.text("home_link")
+
+
+def show_configuration(call: Call) -> dict[str, Any]:
+    call.query.only()
+    return call.service.configuration()
 
 
 def show_statistics(call: Call) -> dict[str, Any]:

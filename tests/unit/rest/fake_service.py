@@ -37,6 +37,7 @@ class FakeService:
     def __init__(self, *bindings: BindingView) -> None:
         self.bindings = {binding.home_address: binding for binding in bindings}
         self.healthy = self.is_ready = True
+        self.shown_configuration: dict[str, Any] = {"limits": {"max_bindings": 5}}
         self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
 
     def add(self, *bindings: BindingView) -> None:
@@ -82,6 +83,9 @@ class FakeService:
             PrefixView("homenet", Prefix.parse("2001:db8:1::/64"), math.inf, 3600.5, anycast),
             PrefixView("labnet", Prefix.parse("2001:db8:2::/124"), 10.0, -1.0, None),
         ]
+
+    def configuration(self) -> dict[str, Any]:
+        return self.shown_configuration
 
     def statistics(self) -> dict[str, Any]:
         return {"homenet": {"bu_received": 3, "ba_sent_0": 2}}

@@ -244,6 +244,10 @@ def test_switches(service: FakeService) -> None:
     assert (missing["datapath_id"], missing["connected"], missing["ports"]) == (None, False, [])
 
 
+def test_configuration(service: FakeService) -> None:
+    assert call(service, "/v1/config").json == {"limits": {"max_bindings": 5}}
+
+
 def test_statistics(service: FakeService) -> None:
     assert call(service, "/v1/statistics").json == {"homenet": {"bu_received": 3, "ba_sent_0": 2}}
 

@@ -16,6 +16,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
+from deploy.config import load
+from deploy.config.effective import effective
 from rest.cli import output
 from rest.cli.main import main
 from rest.wsgi import make_app
@@ -263,6 +265,81 @@ def test_config_check(ctl: Ctl, tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("router: '2001:db8:1::1'", "router: '2001:db8:9::1'"))
     assert f"{file}:3: home_links[0].router: expected" in ctl("config", "check", "--config", str(file), status=2)
     assert "No such file" in ctl("config", "check", "--config", str(tmp_path / "missing"), status=2)
+
+
+EXAMPLES = ROOT / "deploy" / "config" / "examples"
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_config_check_of_the_examples(ctl: Ctl, example: Path) -> None:
+    assert ctl("config", "check", "--config", str(example)).startswith(f"{example} is good (")
+
+
+def test_there_are_examples_for_the_deployments() -> None:
+    found = [load(path) for path in EXAMPLES.glob("*.yaml")]
+    assert any(link.virtual for config in found for link in config.home_links)
+    assert any(config.home_link_of(link) for config in found for link in config.correspondent_links)
+    assert any(not config.home_link_of(link) for config in found for link in config.correspondent_links)
+    assert any(not config.correspondent_links and not config.home_links[0].virtual for config in found)
+
+
+def test_config_show_of_a_file_is_a_file(ctl: Ctl, tmp_path: Path) -> None:
+    example = EXAMPLES / "home-and-office.yaml"
+    shown = tmp_path / "shown.yaml"
+    shown.write_text(ctl("config", "show", "--config", str(example)))
+    assert load(shown) == load(example)
+    assert ctl.json("config", "show", "--config", str(example))["limits"]["max_bindings"] == 10_000
+    assert ctl("config", "diff", "--config", str(shown), "--from", str(example)) == "no difference\n"
+
+
+def test_config_show_of_the_server(ctl: Ctl, server: str, service: FakeService) -> None:
+    assert ctl.json("config", "show") == service.shown_configuration
+    assert ctl("config", "show") == "limits:\n  max_bindings: 5\n"
+
+
+def test_config_diff_of_files(ctl: Ctl, tmp_path: Path) -> None:
+    example = EXAMPLES / "home-and-office.yaml"
+    other = tmp_path / "other.yaml"
+    text = example.read_text().replace("preference: 10", "preference: 11").replace("[eth2]", "[eth3]")
+    other.write_text(text.replace("max_bindings: 10000", "max_bindings: 20000"))
+    words = ("config", "diff", "--config", str(other), "--from", str(example))
+    header, *rows = ctl(*words).splitlines()
+    assert header.split() == ["SETTING", "CHANGE", "BEFORE", "AFTER", "APPLIED"]
+    assert rows[0].split() == ["limits.max_bindings", "changed", "10000", "20000", "while", "it", "runs"]
+    assert rows[1].startswith("home_links[homenet].router_advertisement ") and rows[1].endswith("  while it runs")
+    assert rows[2].startswith("correspondent_links[office].uplinks ")
+    assert rows[2].split()[2:] == ['["eth2"]', '["eth3"]', "by", "a", "restart,", "ovs", "setup"]
+    found = ctl.json(*words)
+    assert found["restart"] is True
+    assert [(row["setting"], row["warm"], row["ovs_setup"]) for row in found["changes"]] == [
+        ("limits.max_bindings", True, False),
+        ("home_links[homenet].router_advertisement", True, False),
+        ("correspondent_links[office].uplinks", False, True),
+    ]
+
+
+def test_config_diff_against_the_server(ctl: Ctl, server: str, service: FakeService) -> None:
+    example = EXAMPLES / "one-switch.yaml"
+    service.shown_configuration = effective(load(example))
+    assert ctl("config", "diff", "--config", str(example)).splitlines()[0] == "no difference"
+    service.shown_configuration["limits"]["max_bindings"] = 7
+    found = ctl.json("config", "diff", "--config", str(example))
+    (change,) = found["changes"]
+    assert (change["setting"], change["before"], change["after"]) == ("limits.max_bindings", 7, 100_000)
+    assert found["restart"] is False
+
+
+def test_config_diff_of_a_bad_file(ctl: Ctl, tmp_path: Path) -> None:
+    file = tmp_path / "mip6.yaml"
+    file.write_text("rest: {port: 1}\nrest: {port: 2}\n")
+    example = str(EXAMPLES / "one-switch.yaml")
+    for words in (("--config", str(file)), ("--config", example, "--from", str(file))):
+        assert f"{file}:2: rest: expected each key once" in ctl("config", "diff", *words, status=2)
+    assert f"{file}:2: " in ctl("config", "show", "--config", str(file), status=2)
+
+
+def test_config_schema(ctl: Ctl) -> None:
+    assert json.loads(ctl("config", "schema")) == json.loads((ROOT / "docs" / "mip6.schema.json").read_text())
 
 
 def test_the_program_loads_no_server_framework(server: str) -> None:

@@ -291,7 +291,9 @@ def test_deregistration_ends_the_punts(away: Campus) -> None:
 
 
 def test_keys_are_not_shown(away: Campus) -> None:
-    shown = away.manager.log() + repr(away.manager.get("/v1/statistics")) + away.switch.ofctl("dump-flows")
+    told = [away.manager.get(path) for path in ("/v1/statistics", "/v1/config")]
+    assert told[1]["security"]["mobile_nodes"][0]["home_address"] == HOME_ADDRESS
+    shown = away.manager.log() + repr(told) + away.switch.ofctl("dump-flows")
     for _suite, one in ASSOCIATIONS.values():
         for way in ("inbound", "outbound"):
             for name in ("encryption_key", "integrity_key"):

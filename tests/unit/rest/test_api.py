@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from webob import Request, Response
 
+from deploy import config
+from deploy.config.effective import effective
 from rest.service import Service
 from rest.wsgi import make_app
+from tests.unit.config.complete import complete
 from tests.unit.rest import contract
 from tests.unit.rest.fake_service import FakeService, packed, view
 
@@ -245,7 +248,8 @@ def test_switches(service: FakeService) -> None:
 
 
 def test_configuration(service: FakeService) -> None:
-    assert call(service, "/v1/config").json == {"limits": {"max_bindings": 5}}
+    service.shown_configuration = effective(config.parse(complete()))
+    assert call(service, "/v1/config").json == service.shown_configuration
 
 
 def test_statistics(service: FakeService) -> None:

@@ -19,7 +19,7 @@ from mip6core.actions import Actions
 from mip6core.addresses import UNSPECIFIED, Address, is_multicast
 from mip6core.authentication import Authenticator, MobilitySecurityAssociation
 from mip6core.codec import icmpv6, mh
-from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation, ParameterProblem
+from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation, ParameterProblem, TimeExceeded
 from mip6core.codec.ipv6 import Datagram
 from mip6core.codec.mh import BindingUpdate, UnknownMessage
 from mip6core.constants import AH, ESP, ICMPV6, LIFETIME_UNIT, MOBILITY_HEADER
@@ -27,7 +27,7 @@ from mip6core.discovery import Discovery
 from mip6core.errors import ParseError
 from mip6core.events import Event
 from mip6core.fsm import Input
-from mip6core.home_link import HomeLink, HomePrefix, Limits
+from mip6core.home_link import MAX_PREFIXES, HomeLink, HomePrefix, Limits
 from mip6core.home_registrations import HomeRegistrations
 from mip6core.icmpv6_errors import may_be_answered
 from mip6core.prefix_options import prefix_options
@@ -39,6 +39,7 @@ __all__ = ["HomeAgent", "HomeLink", "HomePrefix", "Limits"]
 
 _NEIGHBOR_DISCOVERY: Final = tuple(bytes([m.icmp_type]) for m in (NeighborSolicitation, NeighborAdvertisement))
 _PROTECTED: Final = (ESP, AH)
+_SENT: Final = {ParameterProblem: "icmpv6_sent_parameter_problem", TimeExceeded: "icmpv6_sent_time_exceeded"}
 
 
 class HomeAgent:
@@ -116,7 +117,14 @@ class HomeAgent:
         actions: Actions = []
         self._drop(error.reason)
         if error.pointer is not None:
-            self._parameter_problem(link, packet, error.code, error.pointer, link_layer_source, now, actions)
+            problem = ParameterProblem(error.code, error.pointer, packet)
+            self._icmpv6_error(link, problem, link_layer_source, now, actions)
+        return actions
+
+    def reassembly_timed_out(self, link: HomeLink, first_fragment: bytes, now: float) -> Actions:
+        """A packet for `receive` of which not all fragments have come (RFC 8200 section 4.5)."""
+        actions: Actions = []
+        self._icmpv6_error(link, TimeExceeded(icmpv6.REASSEMBLY_TIME_EXCEEDED, first_fragment), b"", now, actions)
         return actions
 
     def tick(self, now: float) -> Actions:
@@ -184,7 +192,12 @@ class HomeAgent:
         return self._registrations.dad.addresses(link)
 
     def set_prefixes(self, link: HomeLink, prefixes: tuple[HomePrefix, ...], now: float) -> Actions:
-        """Renumber a home link. Raises ValueError and changes nothing if a prefix overlaps another link's."""
+        """Renumber a home link. Raises ValueError and changes nothing if a prefix overlaps another link's.
+
+        The same for more than MAX_PREFIXES.
+        """
+        if len(prefixes) > MAX_PREFIXES:
+            raise ValueError(f"more than {MAX_PREFIXES} prefixes for {link.name}")
         for other in self.links:
             if other is not link:
                 _check_apart(prefixes, other)
@@ -220,7 +233,8 @@ class HomeAgent:
             self._drop(error.reason)
             if error.pointer is not None:
                 pointer = datagram.upper_offset + error.pointer
-                self._parameter_problem(link, datagram.packet, error.code, pointer, link_layer_source, now, actions)
+                problem = ParameterProblem(error.code, pointer, datagram.packet)
+                self._icmpv6_error(link, problem, link_layer_source, now, actions)
             return
         if type(message) is BindingUpdate:
             self.statistics["bu_received"] += 1
@@ -314,16 +328,8 @@ class HomeAgent:
         self._drop("unrecognized_option")
         bits = option_type >> 6
         if bits >= 2:
-            self._parameter_problem(
-                link,
-                datagram.packet,
-                icmpv6.UNRECOGNIZED_OPTION,
-                offset,
-                link_layer_source,
-                now,
-                actions,
-                to_group=bits == 2,
-            )
+            problem = ParameterProblem(icmpv6.UNRECOGNIZED_OPTION, offset, datagram.packet)
+            self._icmpv6_error(link, problem, link_layer_source, now, actions, to_group=bits == 2)
 
     def _binding_error(
         self,
@@ -345,22 +351,21 @@ class HomeAgent:
         mac = registration.on_link(link, source, link_layer_source)
         actions.append(replies.binding_error(link, status, source, home_address, mac))
 
-    def _parameter_problem(
+    def _icmpv6_error(
         self,
         link: HomeLink,
-        packet: bytes,
-        code: int,
-        pointer: int,
+        error: ParameterProblem | TimeExceeded,
         link_layer_source: bytes,
         now: float,
         actions: Actions,
         *,
         to_group: bool = False,
     ) -> None:
-        """ICMPv6 Parameter Problem for a packet to the home agent, or `to_group`, at a limited rate.
+        """An ICMPv6 error for a packet to the home agent, or `to_group`, at a limited rate.
 
         None where RFC 4443 section 2.4 (e) forbids an answer.
         """
+        packet = error.invoking
         source, destination = packet[8:24], packet[24:40]
         if not may_be_answered(packet, to_group=to_group):
             return
@@ -369,9 +374,8 @@ class HomeAgent:
         if not self._icmpv6_errors.allow(source, now):
             self.statistics["icmpv6_suppressed"] += 1
             return
-        self.statistics["icmpv6_sent_parameter_problem"] += 1
-        message = ParameterProblem(code, pointer, packet)
-        actions.append(replies.icmpv6_message(link, source, message, link_layer_source))
+        self.statistics[_SENT[type(error)]] += 1
+        actions.append(replies.icmpv6_message(link, source, error, link_layer_source))
 
     def _drop(self, reason: str) -> None:
         self.statistics["dropped_" + reason] += 1

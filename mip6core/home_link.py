@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from mip6core.addresses import Address, Prefix, home_agents_anycast, link_local
 from mip6core.constants import (
@@ -12,6 +13,8 @@ from mip6core.constants import (
     MIN_DELAY_BETWEEN_RAS,
     MIN_MOB_PFX_ADV_INTERVAL,
 )
+
+MAX_PREFIXES: Final = 32  # of one link, so that all advertisements fit into the minimum MTU, in ESP too
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ class HomeLink:
     mobile_prefix: MobilePrefixSettings = MobilePrefixSettings()
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a maximum below one unit: 0 in an acknowledgement would mean deletion."""
+        """Raises ValueError for too many prefixes, or a maximum below one unit: 0 acknowledges a deletion."""
+        if len(self.prefixes) > MAX_PREFIXES:
+            raise ValueError(f"{self.name} has more than {MAX_PREFIXES} prefixes")
         if self.max_lifetime < LIFETIME_UNIT:
             raise ValueError(f"max_lifetime of {self.name} is less than {LIFETIME_UNIT} seconds")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mip6core.addresses import Address
-from mip6core.codec.ipv6 import MAX_EXTENSION_HEADERS, upper_layer
+from mip6core.codec import ipv6
 from mip6core.constants import DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ROUTING
 from mip6core.errors import ParseError
 
@@ -93,8 +93,11 @@ class Reassembler:
             raise ParseError("bad_fragment_length", _PAYLOAD_LENGTH_AT)
         if offset - _HEADER + start + len(octets) > MAX_PAYLOAD:
             raise ParseError("bad_fragment_offset", offset + 2)
-        if start == 0 and upper_layer(packet) is None:
-            raise ParseError("incomplete_first_fragment", 0, _INCOMPLETE_FIRST_FRAGMENT)
+        if start == 0:
+            upper = ipv6.upper_layer(packet)
+            if upper is None or upper[1] > len(packet):
+                raise ParseError("incomplete_first_fragment", 0, _INCOMPLETE_FIRST_FRAGMENT)
+            ipv6.parse(packet)  # a Home Address option behind the Fragment header could not be told from one before it
         if start == 0 and not more:  # RFC 6946: nothing to wait for, whatever else has the same identification
             return _joined(packet[:offset], named_at, next_header, octets)
         if not octets:
@@ -210,7 +213,7 @@ def _trimmed(packet: bytes) -> bytes:
 def _fragment_header(packet: bytes) -> tuple[int, int] | None:
     """The offset of the Fragment header, and of the Next Header field that names it; None: there is none."""
     next_header, named_at, offset = packet[6], 6, _HEADER
-    for _ in range(MAX_EXTENSION_HEADERS):
+    for _ in range(ipv6.MAX_EXTENSION_HEADERS):
         if next_header != FRAGMENT and next_header not in (HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS):
             return None
         if len(packet) < offset + 8:

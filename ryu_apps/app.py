@@ -305,6 +305,8 @@ class HomeAgentApp(RyuApp):
             Punt.TUNNEL_ERROR: rates.tunnel_errors,
             Punt.UNRESOLVED: rates.neighbor_discovery,
             Punt.ICMPV6_ERROR: rates.tunnel_errors,
+            Punt.UPLINK_FRAGMENT: rates.fragments,
+            Punt.LINK_FRAGMENT: rates.fragments,
             Punt.ESP: rates.esp,
             Punt.HOME_TEST: rates.esp,
             Punt.HOME_TEST_INIT: rates.esp,

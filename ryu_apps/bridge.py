@@ -122,6 +122,10 @@ class Role(ABC):
         """Put the flows that the engine's state asks for, those of one binding at each step."""
 
     @abstractmethod
+    def tick(self, now: float) -> None:
+        """Once a second."""
+
+    @abstractmethod
     def link_up(self, now: float) -> None:
         """The switch has all its flows."""
 
@@ -306,4 +310,6 @@ class Bridge:
     def tick(self, now: float) -> None:
         """Once a second."""
         self.neighbours.tick(now)
+        for role in self.roles.values():
+            role.tick(now)
         self.outbox.flush()

@@ -20,7 +20,14 @@ def for_tunnel(packet: bytes, own: Address, tunnel_mtu: int) -> bytes | None:
         return None
     if packet[HOP_LIMIT_OFFSET] <= 1:
         return _build(packet, own, TimeExceeded(0, packet))
-    return _build(packet, own, PacketTooBig(max(tunnel_mtu, MINIMUM_MTU), packet))
+    return too_big(packet, own, tunnel_mtu)
+
+
+def too_big(packet: bytes, own: Address, mtu: int) -> bytes | None:
+    """The error for a packet that is longer than `mtu`; it may be cut."""
+    if len(packet) < 40:
+        return None
+    return _build(packet, own, PacketTooBig(max(mtu, MINIMUM_MTU), packet))
 
 
 def address_unreachable(packet: bytes, own: Address) -> bytes | None:

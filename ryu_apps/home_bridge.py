@@ -20,6 +20,7 @@ from mip6core.addresses import Address, link_local
 from mip6core.bcache import BindingCacheEntry
 from mip6core.codec import ipv6
 from mip6core.codec.ipv6 import Datagram
+from mip6core.constants import ESP, MOBILITY_HEADER
 from mip6core.errors import ParseError
 from mip6core.home_agent import HomeAgent
 from mip6core.home_link import HomeLink
@@ -28,6 +29,7 @@ from ryu_apps.bridge import Bridge, Role
 from ryu_apps.cookies import Category
 from ryu_apps.flow_dump import FlowDump
 from ryu_apps.flowspec import FlowSpec, Resubmit
+from ryu_apps.fragments import Fragments
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.of_compat import ofproto
@@ -60,6 +62,7 @@ class HomeBridge(Role):
         self._layout = layout
         self._gateway = gateway
         self._protection = Protection(self, gateway)
+        self._fragments = Fragments(self, {MOBILITY_HEADER: self._signalling, ESP: self._protection.esp})
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
         self._flows_end: dict[Address, float] = {}  # when a binding's flows end by themselves, monotonic seconds
         self.begin(0)
@@ -80,6 +83,8 @@ class HomeBridge(Role):
             Punt.HOME_TEST_INIT: self._protection.home_test_init,
             Punt.ICMPV6_ERROR: self._icmpv6_error,
             Punt.TUNNELLED_DISCOVERY: self._tunnelled_discovery,
+            Punt.UPLINK_FRAGMENT: self._fragments.by_uplink,
+            Punt.LINK_FRAGMENT: self._fragments.from_link,
         }
 
     # From the switch
@@ -267,6 +272,9 @@ class HomeBridge(Role):
         for address in self.engine.watched(self.link):
             for flow in self._watch_flows(address):
                 self.bridge.put_flow(flow)
+
+    def tick(self, now: float) -> None:
+        self._fragments.tick(now)
 
     def link_up(self, now: float) -> None:
         self.engine.link_up(self.link, now)

@@ -23,6 +23,7 @@ from ryu_apps.pipeline import (
     DESTINATION_CHECKED,
     ESP,
     ETHERNET_HEADER,
+    FRAGMENT,
     FROM_TUNNEL,
     ICMPV6,
     IPV6,
@@ -48,6 +49,9 @@ ND_RESERVED: Final = 1
 ND_OPTIONS_TYPE: Final = 2
 SOLICITED: Final = 0x40000000  # R=0 S=1 O=0: what a proxy answers (RFC 4861 section 7.2.8)
 TARGET_LINK_LAYER_ADDRESS: Final = 2
+FIRST_FRAGMENT: Final = 1  # values of ip_frag: any fragment, and whether it is behind the first
+LATER_FRAGMENT: Final = 3
+TUNNEL: Final = 41  # IPv6 in IPv6
 PRIORITY_BINDING: Final = 100
 PRIORITY_HOME_TEST: Final = 120
 PRIORITY_HOME_TEST_INIT: Final = 130
@@ -83,6 +87,17 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     add_punt(Table.CLASSIFY, 170, {**to_own, "ip_proto": MOBILITY_HEADER}, Punt.SIGNALLING)
     if home.ipsec:
         add_punt(Table.CLASSIFY, 170, {**to_own, "ip_proto": ESP}, Punt.ESP)
+    # What may be signalling, or a tunnel packet by an uplink, is put together again by the controller. What a fragment
+    # behind the first belongs to cannot be seen, so the host gets those as well.
+    signalling = (MOBILITY_HEADER, ESP) if home.ipsec else (MOBILITY_HEADER,)
+    by_uplinks = [(174, {**to_own, "in_port": port}, Punt.UPLINK_FRAGMENT) for port in layout.uplink_ports]
+    for priority, fields, kind in (*by_uplinks, (172, to_own, Punt.LINK_FRAGMENT)):
+        for protocol in signalling:
+            add_punt(Table.CLASSIFY, priority, {**fields, "ip_proto": protocol, "ip_frag": FIRST_FRAGMENT}, kind)
+        later = {**fields, "ip_proto": FRAGMENT, "ip_frag": LATER_FRAGMENT}
+        add_punt(Table.CLASSIFY, priority, later, kind, layout.onward)
+    for priority, fields, kind in by_uplinks:  # whole ones are those with headers that the adapter does not know
+        add_punt(Table.CLASSIFY, priority, {**fields, "ip_proto": TUNNEL}, kind)
     # Behind a Home Address option, too: Open vSwitch looks for the type behind extension headers. Other home agents on
     # the link have the same anycast address; what goes to them is known by the link-layer address.
     for icmpv6_type in (HA_ADDRESS_DISCOVERY_REQUEST, MOBILE_PREFIX_SOLICITATION):

@@ -69,6 +69,8 @@ class Punt(enum.IntEnum):
     HOME_TEST = 8  # a Mobility Header to a mobile node whose return routability may have to be protected
     HOME_TEST_INIT = 9  # a Mobility Header out of the reverse tunnel, from such a node
     ICMPV6_ERROR = 20  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
+    UPLINK_FRAGMENT = 22  # to the home agent, by an uplink; or a tunnel packet that the adapter has left alone
+    LINK_FRAGMENT = 23  # to the home agent, from the link
     TUNNELLED_DISCOVERY = 21  # a request about home agents out of the reverse tunnel
 
 
@@ -83,6 +85,7 @@ ETHERNET_HEADER: Final = 14
 IPV6: Final = 0x86DD
 ICMPV6: Final = 58
 GRE: Final = 47
+FRAGMENT: Final = 44  # what Open vSwitch says the protocol of a fragment behind the first is
 ESP: Final = 50
 MOBILITY_HEADER: Final = 135
 NEIGHBOR_SOLICITATION: Final = 135

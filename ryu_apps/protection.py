@@ -84,13 +84,13 @@ class Protection:
             self._send(self._to_mobile_node, datagram.packet)
         elif datagram.hop_limit <= 1:
             bridge.tunnel_error(frame, now)
-        elif len(datagram.packet) > MINIMUM_MTU:
-            self._drop("home_test_too_long")  # there is no honest one, and no fragmentation here
         else:
             inner = forwarding_errors.forwarded(datagram.packet)
             care_of_address = binding.care_of_address
             packet = inner and self._gateway.wrap_tunnel(association, inner, bridge.link.address, care_of_address)
-            if packet:
+            if packet and len(packet) > MINIMUM_MTU:
+                self._drop("home_test_too_long")  # there is no honest one, and no fragmentation here
+            elif packet:
                 bridge.bridge.send_past_bindings(packet)
 
     def _parse(self, frame: bytes) -> Datagram | None:

@@ -84,6 +84,7 @@ class PuntRates:
     esp: Rate = 10_000  # protected signalling; and as many packets of return routability, each way
     discovery: Rate = 1_000  # requests about home agents and prefixes; and as many Router Advertisements
     return_routability: Rate = 10_000  # Mobility Headers to correspondents
+    fragments: Rate = 1_000  # by the uplinks; and as many from the link
     unbound: Rate = 1_000  # Home Address options that no binding accepts: each may be worth a Binding Error
 
 

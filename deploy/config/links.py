@@ -12,7 +12,7 @@ from deploy.config import discovery
 from deploy.config import reading as read
 from mip6core.addresses import Address, Prefix
 from mip6core.constants import LIFETIME_UNIT, MAX_RR_BINDING_LIFETIME
-from mip6core.home_link import HomePrefix, MobilePrefixSettings, RouterAdvertisementSettings
+from mip6core.home_link import MAX_PREFIXES, HomePrefix, MobilePrefixSettings, RouterAdvertisementSettings
 
 MAX_LIFETIME: Final = 0xFFFF * LIFETIME_UNIT  # seconds: a 16-bit field (RFC 6275 section 6.1.7)
 MIN_MTU: Final = 1280  # RFC 8200 section 5
@@ -113,7 +113,7 @@ def home_prefix(value: Any, path: str) -> HomePrefix:
 class HomeLinkConfig(BridgeLinkConfig):
     """A home link: an Open vSwitch bridge with home prefixes; `address` is the home agent's."""
 
-    prefixes: Annotated[tuple[HomePrefix, ...], read.several(home_prefix, least=1)]
+    prefixes: Annotated[tuple[HomePrefix, ...], read.several(home_prefix, least=1, most=MAX_PREFIXES)]
     virtual: Annotated[bool, read.flag] = False  # prefixes without a link: every mobile node is away
     max_lifetime: Lifetime = DEFAULT_MAX_LIFETIME  # where the file does not say: that of `limits`
     # The largest packet inside the tunnel.

@@ -162,16 +162,19 @@ def optional(reader: Reader) -> Reader:
     )
 
 
-def several(reader: Reader, least: int = 0) -> Reader:
+def several(reader: Reader, least: int = 0, most: int | None = None) -> Reader:
     """A list of different entries."""
 
     def schema() -> Schema:
-        return {"type": "array", "items": reader.schema(), "minItems": least, "uniqueItems": True}
+        highest = {} if most is None else {"maxItems": most}
+        return {"type": "array", "items": reader.schema(), "minItems": least, **highest, "uniqueItems": True}
 
     @takes(schema, lambda entries: [reader.show(entry) for entry in entries])
     def read_all(value: Any, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < least:
             raise wrong(path, "a list with at least one entry" if least else "a list", value)
+        if most is not None and len(value) > most:
+            raise ConfigError(path, f"at most {most} entries, got {len(value)}")
         entries: dict[Any, int] = {}  # a list may be of thousands of mobile nodes, so no search in it
         for index, given in enumerate(value):
             entry = reader(given, f"{path}[{index}]")

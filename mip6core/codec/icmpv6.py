@@ -28,6 +28,7 @@ from mip6core.errors import ParseError
 __all__ = [
     "ADDRESS_UNREACHABLE",
     "ERRONEOUS_HEADER_FIELD",
+    "REASSEMBLY_TIME_EXCEEDED",
     "UNRECOGNIZED_NEXT_HEADER",
     "UNRECOGNIZED_OPTION",
     "DestinationUnreachable",
@@ -73,8 +74,9 @@ class ICMPv6Type(IntEnum):
     MOBILE_PREFIX_ADVERTISEMENT = 147
 
 
-# Codes of Destination Unreachable (RFC 4443 section 3.1) and Parameter Problem (section 3.4)
+# Codes of Destination Unreachable (RFC 4443 section 3.1), Time Exceeded (3.3) and Parameter Problem (3.4)
 ADDRESS_UNREACHABLE: Final = 3
+REASSEMBLY_TIME_EXCEEDED: Final = 1
 ERRONEOUS_HEADER_FIELD: Final = 0
 UNRECOGNIZED_NEXT_HEADER: Final = 1
 UNRECOGNIZED_OPTION: Final = 2

@@ -62,7 +62,7 @@ def piece(offset: int, octets: bytes, more: int = 1, number: int = 7, source: st
     [
         HEADER,
         HEADER / IPv6ExtHdrDestOpt(options=[HAO(hoa="2001:db8:1::99")]),
-        HEADER / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting(type=2, segleft=0, addresses=["2001:db8::1"]),
+        HEADER / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting(type=0, segleft=0, addresses=["2001:db8::1"]),
     ],
     ids=["none", "home address option", "hop-by-hop options and routing"],
 )
@@ -89,17 +89,18 @@ def test_every_order(headers: Packet) -> None:
         assert node.statistics == {"reassembled": 1}
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(200, 4000), st.integers(100, 1400), st.randoms(use_true_random=False))
-def test_as_scapy_cuts_and_joins(octets: int, size: int, chance: random.Random) -> None:
-    fragments = [IPv6(octets) for octets in cut(udp(octets), max(size, 96))]
+@pytest.mark.parametrize("seed", range(20))
+def test_as_scapy_cuts_and_joins(seed: int) -> None:
+    chance = random.Random(seed)
+    octets = chance.randint(200, 4000)
+    fragments = [IPv6(octets) for octets in cut(udp(octets), chance.randint(100, 1400))]
     chance.shuffle(fragments)
     node = Node()
     results = [node.gives(fragment) for fragment in fragments]
-    joined = defragment6(fragments) if len(fragments) > 1 else None
     assert results[:-1] == [None] * (len(fragments) - 1)
-    if joined is not None:
-        assert results[-1] == bytes(udp(octets)) == bytes(joined)
+    assert results[-1] == bytes(udp(octets))
+    if len(fragments) > 1:
+        assert bytes(defragment6(fragments)) == results[-1]
 
 
 def test_a_packet_without_fragment_header_is_whole() -> None:
@@ -186,33 +187,30 @@ def test_what_makes_two_packets_different() -> None:
     assert node.gives(last) is not None
 
 
+def first_with(options: bytes) -> bytes:
+    """A first fragment that ends in its destination options."""
+    return bytes(HEADER / IPv6ExtHdrFragment(nh=60, m=1) / Raw(options))
+
+
 @pytest.mark.parametrize(
     ("fragment", "reason", "pointer", "code"),
     [
         (piece(0, b"a" * 63), "bad_fragment_length", 4, 0),
         (piece(65528, b"a" * 16), "bad_fragment_offset", 42, 0),
         (piece(65520, b"a" * 17, more=0), "bad_fragment_offset", 42, 0),
-        (
-            bytes(HEADER / IPv6ExtHdrFragment(nh=60, m=1) / Raw(bytes((60, 0)) + bytes(6))),
-            "incomplete_first_fragment",
-            0,
-            3,
-        ),
-        (bytes(HEADER / IPv6ExtHdrFragment(nh=60, m=1) / Raw(bytes((17, 9)) + bytes(6))), None, None, 0),
+        (first_with(bytes((60, 0)) + bytes(6)), "incomplete_first_fragment", 0, 3),  # another header is to come
+        (first_with(bytes((17, 9)) + bytes(6)), "incomplete_first_fragment", 0, 3),  # the header is longer
         (piece(8, b""), "empty_fragment", None, 0),
         (piece(8, b"", more=0), "empty_fragment", None, 0),
         (bytes(HEADER / IPv6ExtHdrFragment(nh=17, m=1))[:44], "truncated", None, 0),
         (bytes(HEADER)[:39], "truncated", None, 0),
         (bytes(IPv6(src=SOURCE, dst=OWN, nh=44, plen=4) / Raw(bytes(4))), "truncated", None, 0),
-        (bytes(HEADER / Raw(b"")).replace(b";", b"<", 1)[:6] + b"<@" + bytes(HEADER)[8:], "truncated", None, 0),
+        (bytes(IPv6(src=SOURCE, dst=OWN, nh=60, plen=0)), "truncated", None, 0),
     ],
 )
-def test_fragments_that_cannot_be_right(fragment: bytes, reason: str | None, pointer: int | None, code: int) -> None:
+def test_fragments_that_cannot_be_right(fragment: bytes, reason: str, pointer: int | None, code: int) -> None:
     """RFC 8200 section 4.5 and RFC 7112 section 5: what is wrong, and where."""
     node = Node()
-    if reason is None:
-        assert node.gives(fragment) is None
-        return
     with pytest.raises(ParseError) as raised:
         node.gives(fragment)
     assert (raised.value.reason, raised.value.pointer, raised.value.code) == (reason, pointer, code)

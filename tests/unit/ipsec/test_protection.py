@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,7 +51,9 @@ def _no_actions(actions: list[Any]) -> None:
 
 BRIDGE, STATISTICS = bridge()
 NEXT_HEADERS = st.sampled_from([0, 41, 43, 44, 50, 51, 58, 59, 60, 135])
-KINDS = st.sampled_from([Punt.ESP, Punt.HOME_TEST, Punt.HOME_TEST_INIT, Punt.SIGNALLING])
+KINDS = st.sampled_from(
+    [Punt.ESP, Punt.HOME_TEST, Punt.HOME_TEST_INIT, Punt.SIGNALLING, Punt.UPLINK_FRAGMENT, Punt.LINK_FRAGMENT]
+)
 
 
 def punted(kind: Punt, packet: bytes) -> None:
@@ -89,11 +92,15 @@ def test_a_real_packet_with_some_octets_changed(data: st.DataObject) -> None:
     punted(Punt.ESP, bytes(octets[: data.draw(st.integers(0, len(octets)))]))
 
 
-def dropped(reason: str) -> int:
-    """By the bridge and by the engine."""
+def _home() -> HomeBridge:
     home = BRIDGE.roles["homenet"]
     assert isinstance(home, HomeBridge)
-    return STATISTICS[f"dropped_{reason}"] + home.engine.statistics[f"dropped_{reason}"]
+    return home
+
+
+def dropped(reason: str) -> int:
+    """By the bridge and by the engine."""
+    return STATISTICS[f"dropped_{reason}"] + _home().engine.statistics[f"dropped_{reason}"]
 
 
 def test_what_is_wrong_is_counted() -> None:
@@ -108,6 +115,44 @@ def test_what_is_wrong_is_counted() -> None:
         before = dropped(reason)
         punted(Punt.ESP, packet)
         assert dropped(reason) == before + 1
+
+
+def cut(packet: bytes, size: int = 32) -> list[bytes]:
+    """The fragments of a packet with a Home Address option, which each of them has."""
+    found = []
+    for start in range(64, len(packet), size):
+        part = packet[start : start + size]
+        flags = start - 64 | int(start + size < len(packet))
+        body = bytes((packet[40], 0)) + flags.to_bytes(2, "big") + b"\0\0\0\7" + part
+        head = bytearray(packet[:64])
+        head[4:6] = (24 + len(body)).to_bytes(2, "big")
+        head[40] = 44
+        found.append(bytes(head) + body)
+    return found
+
+
+@pytest.mark.parametrize("kind", [Punt.UPLINK_FRAGMENT, Punt.LINK_FRAGMENT])
+def test_protected_signalling_in_fragments(kind: Punt) -> None:
+    """Put together before it is unwrapped (RFC 4303 section 3.4.1)."""
+    fragments = cut(SITE.sealed(from_away(binding_update())).packet)
+    assert len(fragments) >= 3
+    before = STATISTICS["esp_received"], dropped("esp_bad_integrity")
+    for fragment in reversed(fragments):
+        punted(kind, fragment)
+    assert (STATISTICS["esp_received"], dropped("esp_bad_integrity")) == (before[0] + 1, before[1])
+
+
+def test_fragments_that_stay_alone() -> None:
+    """After a minute the sender of the first one is told (RFC 8200 section 4.5), at most."""
+    fragments = cut(SITE.sealed(from_away(binding_update())).packet)
+    for first in (True, False):
+        punted(Punt.UPLINK_FRAGMENT, fragments[0 if first else 1])
+        statistics = _home().engine.statistics
+        before = statistics["icmpv6_sent_time_exceeded"]
+        BRIDGE.tick(59.0)
+        assert statistics["icmpv6_sent_time_exceeded"] == before
+        BRIDGE.tick(60.0)
+        assert statistics["icmpv6_sent_time_exceeded"] == before + first
 
 
 def test_fragments_towards_the_mobile_node() -> None:

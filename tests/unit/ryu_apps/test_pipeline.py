@@ -94,6 +94,23 @@ def test_home_discovery_is_punted_to_the_home_agent_alone() -> None:
             assert dict(flow.match)["eth_dst"] == LAYOUT.link_layer_address
 
 
+def test_fragments_of_signalling_and_of_tunnel_packets_are_punted() -> None:
+    """A later one shows only that it is one, so that the host has to have it too."""
+    for ipsec, signalling in ((False, {135}), (True, {50, 135})):
+        flows = [flow for flow in _flows(ipsec=ipsec) if dict(flow.match).get("ip_frag")]
+        first = [dict(flow.match) for flow in flows if dict(flow.match)["ip_frag"] == 1]
+        for port in (*LAYOUT.uplink_ports, None):
+            assert {match["ip_proto"] for match in first if match.get("in_port") == port} == signalling
+        for flow in flows:
+            later = dict(flow.match)["ip_frag"] == 3
+            assert (dict(flow.match)["ip_proto"] == 44) == later == (LAYOUT.onward in flow.actions)
+            by_uplink = "in_port" in dict(flow.match)
+            kind = Punt.UPLINK_FRAGMENT if by_uplink else Punt.LINK_FRAGMENT
+            assert SetField(pipeline.PUNT_KIND, int(kind)) in flow.actions
+    tunnels = _found(_flows(), ip_proto=41)
+    assert sorted(int(str(dict(flow.match)["in_port"])) for flow in tunnels) == list(LAYOUT.uplink_ports)
+
+
 def test_router_discovery_is_heard_on_its_way() -> None:
     for advertises, types in ((False, {134}), (True, {133, 134})):
         punts = [flow for flow in _flows(advertises=advertises) if SET_ROUTER_DISCOVERY in flow.actions]
@@ -112,7 +129,7 @@ def test_solicitations_for_the_anycast_address_are_punted_on_their_way() -> None
 def test_esp_is_ours_only_where_there_are_associations() -> None:
     """Otherwise the host may have IPsec of its own."""
     assert not _found(_flows(), ip_proto=50)
-    (flow,) = _found(_flows(ipsec=True), ip_proto=50)
+    (flow,) = [flow for flow in _found(_flows(ipsec=True), ip_proto=50) if "ip_frag" not in dict(flow.match)]
     assert dict(flow.match)["ipv6_dst"] == LAYOUT.address
     assert (flow.table, flow.goto, flow.actions) == (
         Table.CLASSIFY,

@@ -266,7 +266,6 @@ class CorrespondentRegistrations:
         kind: BindingEventKind
         if previous is None:
             entry.registered_at = now
-            entry.used_at = float("-inf")
             self.bindings.bind(entry)
             kind = "registered"
         else:

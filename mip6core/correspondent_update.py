@@ -38,9 +38,7 @@ class CorrespondentUpdate:
 def read(link: CorrespondentLink, datagram: Datagram, update: BindingUpdate) -> CorrespondentUpdate:
     """The request in a Binding Update. Raises Discarded where section 9.5.1 asks for silence."""
     source = datagram.source
-    home_address = datagram.home_address or source
-    if not is_unicast_routable(home_address):
-        raise Discarded("home_address_not_routable")
+    home_address = datagram.home_address or source  # the one of an option is routable, or it is no Datagram
     if not is_unicast_routable(source):  # 6.1.7, 9.5.4
         raise Discarded("source_not_routable")
     alternate: AlternateCareOfAddress | None = None

@@ -101,8 +101,6 @@ class Nonces:
             if now - oldest.made_at < MAX_NONCE_LIFETIME:
                 return
             del valid[oldest.index]
-            if oldest is self._current:
-                self._current = None
 
 
 class ReturnRoutability:

@@ -149,6 +149,14 @@ class TestAlternateCareOfAddress:
             shell, shell.update(*tokens(shell), source=COA1, care_of_address=other, alternate=other, lifetime=10)
         )
 
+    @pytest.mark.parametrize("alternate", ["ff02::1", "::", "fe80::1"])
+    def test_no_unicast_routable_one_in_a_deletion(self, alternate: str) -> None:
+        """6.1.7; its authenticator does not depend on it."""
+        shell = Shell()
+        shell.bind()
+        assert shell.update(shell.home_test(), NO_TOKEN, lifetime=0, alternate=address(alternate), sequence=16) == []
+        assert shell.routes
+
     def test_two_of_them(self) -> None:
         shell = Shell()
         extra = b"\x01\0\x03\x10" + COA1  # behind the Nonce Indices, at no alignment, which nobody asks for

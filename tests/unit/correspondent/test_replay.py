@@ -81,6 +81,39 @@ def test_a_binding_that_outlived_its_nonces_leaves_nothing_behind() -> None:
     assert shell.cn.bindings.remembered == 0
 
 
+def test_the_newest_nonces_count_for_how_long_it_is_remembered() -> None:
+    shell = Shell()
+    Recorded(shell, lifetime=105)
+    shell.advance(100.0)
+    second = Recorded(shell, sequence=16)
+    shell.carry_out(shell.cn.clear(CN, HOA, shell.now))
+    shell.advance(150.0)  # those of the first are over, if not those of the second
+    assert second.replay() == 135
+
+
+def test_the_older_nonce_of_two_counts() -> None:
+    shell = Shell()
+    home = shell.home_test()
+    shell.advance(100.0)
+    assert only(shell.update(home, shell.care_of_test())).status == 0
+    shell.carry_out(shell.cn.clear(CN, HOA, shell.now))
+    shell.advance(139.0)
+    assert shell.cn.bindings.remembered == 1
+    shell.advance(1.0)
+    assert shell.cn.bindings.remembered == 0  # without the home nonce nobody can replay it
+
+
+def test_nor_does_one_count_that_was_refused_meanwhile() -> None:
+    shell = Shell()
+    Recorded(shell)
+    delete(shell)
+    shell.advance(100.0)
+    refused = peer.update(shell.home_test(), shell.care_of_test(), sequence=17)
+    assert only(shell.receive(refused, optimizable=False)).status == 129
+    shell.advance(150.0)
+    assert only(shell.receive(refused)).status == 135 and shell.routes == {}
+
+
 def test_a_delayed_older_binding_update_after_the_deletion() -> None:
     """It was never accepted, and is old all the same."""
     shell = Shell()

@@ -28,11 +28,7 @@ class CorrespondentUpdate:
     indices: NonceIndices | None  # None: with the home registration flag
     authenticator: bytes
     covered: bytes  # by the authenticator: the Mobility Header up to there, its checksum zero
-
-    @property
-    def deletion(self) -> bool:
-        """Lifetime 0, or RFC 3775's other way to say it: the home address as care-of address."""
-        return self.lifetime_units == 0 or self.care_of_address == self.home_address
+    deletion: bool
 
 
 def read(link: CorrespondentLink, datagram: Datagram, update: BindingUpdate) -> CorrespondentUpdate:
@@ -86,4 +82,6 @@ def read(link: CorrespondentLink, datagram: Datagram, update: BindingUpdate) -> 
         indices,
         authenticator,
         covered,
+        # RFC 3775 had the home address as care-of address as another way to say it
+        update.lifetime == 0 or care_of_address == home_address,
     )

@@ -208,10 +208,8 @@ class CorrespondentCache:
         self._timers.cancel(entry)
         self._take_out(entry)
 
-    def oldest_remembered(self) -> CorrespondentBinding | None:
-        """The one whose nonces are the oldest."""
-        if not self._by_nonce:
-            return None
+    def oldest_remembered(self) -> CorrespondentBinding:
+        """The one whose nonces are the oldest; some must be remembered."""
         return next(iter(self._by_nonce[min(self._by_nonce)].values()))
 
     def _take_out(self, entry: CorrespondentBinding) -> None:

@@ -355,7 +355,6 @@ class CorrespondentRegistrations:
             return
         if self.bindings.remembered >= self._limits.max_bindings:
             oldest = self.bindings.oldest_remembered()
-            assert oldest is not None
             self._statistics["nonces_invalidated"] += 1
             self._nonces.invalidate(min(oldest.remembered_with, replayable))
             if replayable <= oldest.remembered_with:

@@ -128,6 +128,10 @@ class TestLeftToTheHost:
         assert shell.receive(message(mh_type, COA1, HOA)) == []
         assert shell.statistics["dropped_home_address_option"] == 1
 
+    def test_options_that_may_not_be_skipped(self) -> None:
+        upper = message(3)[40:]
+        assert Shell().goes_on(wire.ipv6(COA1, CN, 135, upper, options=bytes([0, 0x9F, 4, 0, 0, 0, 0])))
+
     def test_other_protocols(self) -> None:
         assert Shell().goes_on(wire.ipv6(COA1, CN, 17, bytes(8)))
         assert Shell().goes_on(wire.ipv6(COA1, CN, 50, bytes(40), home_address=HOA))

@@ -504,6 +504,12 @@ class TestRefusal:
         assert ba.is_authentic(both(home, care_of), COA1) and shell.routes == {}
         assert shell.carry_out(shell.cn.installation_failed(CN, HOA, shell.now)) == []
 
+    def test_when_the_switch_loses_them_so_late_that_nothing_can_be_proved(self) -> None:
+        shell = Shell()
+        shell.bind(lifetime=105)
+        shell.advance(240.0)
+        assert shell.carry_out(shell.cn.installation_failed(CN, HOA, shell.now)) == [] and shell.routes == {}
+
 
 def test_clear() -> None:
     shell = Shell()

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from typing import Any, Final
 
-from deploy.config import Config, HomeLinkConfig
+from deploy.config import ROUTE_OPTIMIZATION_HEADER, Config, HomeLinkConfig
 from mip6core import addresses
 from mip6core.actions import Action
 from mip6core.events import Event, InconsistentRouterAdvertisement
@@ -35,6 +35,7 @@ from ryu_apps.of_compat import (
     ofproto,
     set_ev_cls,
 )
+from ryu_apps.origin import Origin
 from ryu_apps.pipeline import BridgeLayout, Punt
 
 LOG = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ LOG = logging.getLogger(__name__)
 TICK: Final = 1.0  # seconds between looks at the neighbours
 SYNC_CHUNK: Final = 500  # bindings between two writes while a switch is brought up to date
 PACKET_IN: Final = struct.Struct("!4xH2xQ2xH")  # behind the OpenFlow header: frame's length, cookie, match's length
+OXM_FIELDS: Final = 8 + PACKET_IN.size  # where the match's fields begin
 
 
 class Switch:
@@ -83,8 +85,10 @@ class Switch:
         # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment
         frame = message[24 + (match_length + 7) // 8 * 8 + 2 :]
         kind = cookie & cookies.ITEM_MASK
-        if len(frame) < total_length and kind != Punt.TUNNEL_ERROR:
+        if len(frame) < total_length and kind not in pipeline.CUT:
             self.app.statistics["dropped_cut_by_switch"] += 1
+        elif kind in pipeline.WITH_ORIGIN:
+            self.bridge.punted_from(kind, frame, Origin.of(message[OXM_FIELDS : OXM_FIELDS + match_length - 4]))
         else:
             self.bridge.punted(kind, frame)
         return True
@@ -245,6 +249,7 @@ class HomeAgentApp(RyuApp):
             tunnel_port=numbers[config.tunnel_port],
             uplink_ports=tuple(numbers[name] for name in config.underlay_ports),
             next_table=config.next_table,
+            route_mtu=config.link_mtu - ROUTE_OPTIMIZATION_HEADER,
         )
 
     def _home_layout(self, config: HomeLinkConfig) -> HomeLayout:
@@ -253,6 +258,7 @@ class HomeAgentApp(RyuApp):
             tunnel_mtu=config.tunnel_mtu,
             ipsec=self.gateway.active,
             advertises=config.router_advertisement.enabled and not config.virtual,
+            virtual=config.virtual,
         )
 
     def synchronise(self, switch: Switch, dump: flow_dump.FlowDump) -> None:
@@ -313,6 +319,12 @@ class HomeAgentApp(RyuApp):
             Punt.HOME_DISCOVERY: rates.discovery,
             Punt.TUNNELLED_DISCOVERY: rates.discovery,
             Punt.ROUTER_DISCOVERY: rates.discovery,
+            Punt.UNBOUND: rates.unbound,
+            Punt.ROUTE_TOO_BIG: rates.tunnel_errors,
+            Punt.UNREACHABLE: rates.tunnel_errors,
+            Punt.CORRESPONDENT_SIGNALLING: rates.return_routability,
+            Punt.CORRESPONDENT_ERROR: rates.tunnel_errors,
+            Punt.UNBOUND_CORRESPONDENT: rates.unbound,
         }
 
     # Time

@@ -6,18 +6,18 @@ its punts and its engine's actions, is in `home_bridge.py`; here is how packets 
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from mip6core import addresses
-from mip6core.actions import Action, SendDatagram
-from mip6core.addresses import Address, Prefix, multicast_mac, solicited_node
+from mip6core.actions import SendDatagram
+from mip6core.addresses import Address, Prefix, is_link_local, multicast_mac, solicited_node
 from mip6core.codec import icmpv6, ipv6
 from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation
 from mip6core.codec.ipv6 import Datagram
 from mip6core.constants import ICMPV6, ND_HOP_LIMIT
+from mip6core.correspondent_link import CorrespondentLink
 from mip6core.errors import ParseError
 from mip6core.home_link import HomeLink
 from ryu_apps import encode, forwarding_errors, pipeline, templates
@@ -25,46 +25,54 @@ from ryu_apps.flow_dump import FlowDump
 from ryu_apps.flowspec import CONTROLLER, LOCAL, FlowSpec, Output
 from ryu_apps.neighbours import NeighbourTable
 from ryu_apps.of_compat import ofproto
+from ryu_apps.origin import Origin
 from ryu_apps.outbox import Outbox
 from ryu_apps.pipeline import BridgeLayout, Punt
 
-LOG = logging.getLogger(__name__)
-
+NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
+NO_TIMEOUT: Final = bytes(2)
 ETHERTYPE_IPV6: Final = b"\x86\xdd"
 IPV6_HEADER: Final = 40  # octets
 PUNTED: Final = {int(kind): f"punted_{kind.name.lower()}" for kind in Punt}  # names of counters
 NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow goes
 
 PuntHandler = Callable[[bytes, float], None]  # takes the frame, and the time in monotonic seconds
+OriginHandler = Callable[[bytes, Origin, float], None]  # and where it came from
 
 
-class Role(ABC):
+LinkT = TypeVar("LinkT", HomeLink, CorrespondentLink)
+
+
+class Role(ABC, Generic[LinkT]):
     """What a bridge does for one link. `wrap` makes of a packet what may leave, None if nothing may."""
+
+    key_type: type  # of what names a binding
 
     def __init__(
         self,
         bridge: Bridge,
-        link: HomeLink,
-        perform_elsewhere: Callable[[list[Action]], None],
+        link: LinkT,
+        perform_elsewhere: Callable[[list[Any]], None],
         wrap: Callable[[bytes], bytes | None],
     ) -> None:
         """`perform_elsewhere` takes actions for other links."""
-        self.bridge = bridge
-        self.link = link
+        self.bridge: Bridge = bridge
+        self.link: LinkT = link
         self.outbox = bridge.outbox
         self.clock = bridge.clock
         self.statistics = bridge.statistics
         self._perform_elsewhere = perform_elsewhere
         self._wrap = wrap
         self._build_onward = bridge.onward.build
-        self._binding: Address | None = None  # that the packets with `after_flows` are about
+        self._binding: Hashable = None  # that the packets with `after_flows` are about
         self._execute: dict[type, Callable[[Any], None]] = {SendDatagram: self._send_datagram}
         self.punts: dict[int, PuntHandler] = {}
+        self.punts_with_origin: dict[int, OriginHandler] = {}
 
-    def execute(self, actions: list[Action]) -> None:
+    def execute(self, actions: Sequence[Any]) -> None:
         """Carry out what the engine asks for; `outbox.flush` sends it."""
         self._binding = None
-        elsewhere: list[Action] = []
+        elsewhere: list[Any] = []
         for action in actions:
             if action.link is self.link:
                 self._execute[type(action)](action)
@@ -100,8 +108,8 @@ class Role(ABC):
         """The flows that take a packet of the bridge's own, if it concerns a binding."""
 
     @abstractmethod
-    def refused(self, address: Address) -> None:
-        """The switch did not take the flows of a binding."""
+    def refused(self, key: Any) -> None:
+        """The switch did not take the flows of a binding, which is of `key_type`."""
 
     # Bringing the switch to what it should be
 
@@ -156,7 +164,7 @@ class Bridge:
         self.generation = 0
         self.ready = False  # the flows are on their way; until then nothing is handed to an engine
         self.confirmed = False  # and the switch has said that they are in
-        self.roles: dict[str, Role] = {}  # by the name of the link
+        self.roles: dict[str, Role[Any]] = {}  # by the name of the link
         self.outbox = Outbox(send, self._refused)
         self.neighbours = NeighbourTable(self)
         self.onward = templates.PacketOut(layout.onward)
@@ -165,12 +173,16 @@ class Bridge:
         self._punts: dict[int, PuntHandler] = {
             Punt.NEIGHBOR_DISCOVERY: self._neighbor_discovery,
             Punt.UNRESOLVED: self._unresolved,
+            Punt.ROUTE_TOO_BIG: self._route_too_big,
+            Punt.UNREACHABLE: self._unreachable,
         }
+        self._punts_with_origin: dict[int, OriginHandler] = {}
 
-    def add_role(self, role: Role) -> None:
+    def add_role(self, role: Role[Any]) -> None:
         """Before anything comes from the switch."""
         self.roles[role.link.name] = role
         self._punts.update(role.punts)
+        self._punts_with_origin.update(role.punts_with_origin)
 
     # From the switch
 
@@ -183,6 +195,14 @@ class Bridge:
             self.statistics["dropped_not_ipv6"] += 1
         else:
             self._punts[kind](frame, self.clock())
+
+    def punted_from(self, kind: int, frame: bytes, origin: Origin) -> None:
+        """The same for a kind that is in `pipeline.WITH_ORIGIN`."""
+        self.statistics[PUNTED[kind]] += 1
+        if not self.ready or frame[12:14] != ETHERTYPE_IPV6:
+            self.statistics["dropped_not_ready" if not self.ready else "dropped_not_ipv6"] += 1
+            return
+        self._punts_with_origin[kind](frame, origin, self.clock())
 
     def _neighbor_discovery(self, frame: bytes, now: float) -> None:
         try:
@@ -206,11 +226,18 @@ class Bridge:
             return
         self.neighbours.resolve(packet[24:40], now, waiting=packet)
 
-    def _refused(self, address: Address) -> None:
+    def _route_too_big(self, frame: bytes, now: float) -> None:
+        """A packet that does not fit with a routing header: the one that sent it is on this bridge, and is told."""
+        self.send_error(frame, forwarding_errors.too_big(frame[14:], self.address, self.layout.route_mtu))
+
+    def _unreachable(self, frame: bytes, now: float) -> None:
+        self.send_error(frame, forwarding_errors.address_unreachable(frame[14:], self.address))
+
+    def _refused(self, key: Hashable) -> None:
         self.statistics["flows_refused"] += 1
         for role in self.roles.values():
-            LOG.error("switch refused flows hoa=%s link=%s", addresses.text(address), role.link.name)
-            role.refused(address)
+            if type(key) is role.key_type:
+                role.refused(key)
 
     # Packets of our own
 
@@ -236,6 +263,17 @@ class Bridge:
                 self.send_into(way, packet)
                 return
         self.send_past_bindings(packet)
+
+    def send_error(self, frame: bytes, error: bytes | None) -> None:
+        """Send the ICMPv6 error that a frame has caused, if it is due one."""
+        if error is None:
+            self.statistics["dropped_no_error_due"] += 1
+            return
+        self.statistics["icmpv6_errors_sent"] += 1
+        if is_link_local(error[24:40]):
+            self._transmit(error, frame[6:12])
+        else:
+            self.send_through_pipeline(error)
 
     def send_into(self, way: templates.PacketOut, packet: bytes) -> None:
         """Give a packet to some flows."""

@@ -13,6 +13,7 @@ from typing import Final
 
 APP_TAG: Final = 0x6D36  # "m6"
 APP_MASK: Final = 0xFFFF << 48
+CATEGORY_MASK: Final = APP_MASK | 0xFF << 40
 GENERATION_MASK: Final = APP_MASK | 0xFF << 32
 ITEM_MASK: Final = 0xFFFFFFFF
 GENERATIONS: Final = 256
@@ -29,6 +30,8 @@ class Category(enum.IntEnum):
     WATCH = 6
     NEIGHBOUR = 7
     HOME_TEST = 8
+    ROUTE_OUT = 9
+    ROUTE_IN = 10
 
 
 PUNTS: Final = APP_TAG << 8 | Category.PUNT  # what the cookie of a punt flow begins with, in 24 bits

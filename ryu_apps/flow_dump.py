@@ -1,7 +1,7 @@
 """What a switch holds of ours: its flow statistics replies, read without building an object for each flow.
 
-After a restart of the controller the switch is what still knows the bindings: home address and care-of address are in
-the tunnel flows, sequence number and flags in their cookies, and the time left in their timeouts.
+After a restart of the controller the switch is what still knows the bindings: their addresses are in the flows of the
+way out, sequence number and flags in their cookies, and the time left in their timeouts.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from mip6core.addresses import Address
-from ryu_apps import cookies, encode
+from ryu_apps import cookies, encode, oxm
 from ryu_apps.cookies import Category
 from ryu_apps.of_compat import offline_datapath, ofproto, parser
 
 _MULTIPART: Final = struct.Struct("!HH4x")
 _ENTRY: Final = struct.Struct("!HBxIIHHHH4xQQQ")  # up to the byte count; the match follows
-_OXM_IPV6_DST: Final = bytes.fromhex("80003610")
+_MATCH: Final = struct.Struct("!HH")  # type, length
 _OXM_TUN_IPV6_DST: Final = bytes.fromhex("0001dc10")
 _ADDRESS: Final = 16
 
@@ -34,27 +34,60 @@ class FoundBinding:
     remaining: float  # seconds until its flows end by themselves; inf: never
 
 
+@dataclass(frozen=True, slots=True)
+class FoundRoute:
+    """An optimised route that the switch serves."""
+
+    correspondent: Address
+    home_address: Address
+    care_of_address: Address
+    sequence: int
+    remaining: float  # seconds until its flows end by themselves; inf: never
+
+
+class Entry(NamedTuple):
+    """One flow in a reply."""
+
+    cookie: int
+    left: float  # seconds; inf: it never ends by itself
+    packets: int
+    octets: int
+    match: bytes  # OXM fields
+    instructions: bytes
+
+
 @dataclass(slots=True)
 class FlowDump:
     """Collects the parts of one reply."""
 
     generations: set[int] = field(default_factory=set)
     bindings: dict[Address, FoundBinding] = field(default_factory=dict)
+    routes: list[FoundRoute] = field(default_factory=list)
     flows: int = 0
 
     def add(self, message: bytes) -> bool:
         """Take in one part; True when it was the last."""
-        kind, flags = _MULTIPART.unpack_from(message, 8)
-        if kind != ofproto.OFPMP_FLOW:
-            return True
-        for cookie, left, body in _entries(message, 16):
+        for entry in entries(message):
             self.flows += 1
-            self.generations.add(cookies.generation(cookie))
-            if cookies.category(cookie) == Category.TUNNEL:
-                found = _binding(cookie, left, body)
-                if found is not None:
-                    self.bindings[found.home_address] = found
-        return not flags & ofproto.OFPMPF_REPLY_MORE
+            self.generations.add(cookies.generation(entry.cookie))
+            category = cookies.category(entry.cookie)
+            if category in (Category.TUNNEL, Category.ROUTE_OUT):
+                self._add_binding(category, entry)
+        return is_last(message)
+
+    def _add_binding(self, category: int, entry: Entry) -> None:
+        # The field's header comes before any octets that somebody else has chosen.
+        care_of = entry.instructions.find(_OXM_TUN_IPV6_DST)
+        fields = dict(oxm.fields(entry.match))
+        home = fields.get(oxm.IPV6_DST)
+        if home is None or care_of < 0:
+            return
+        care_of_address = entry.instructions[care_of + 4 : care_of + 4 + _ADDRESS]
+        sequence, flags = cookies.binding_of_item(cookies.item(entry.cookie))
+        if category == Category.TUNNEL:
+            self.bindings[home] = FoundBinding(home, care_of_address, sequence, flags, entry.left)
+        elif (correspondent := fields.get(oxm.IPV6_SRC)) is not None:
+            self.routes.append(FoundRoute(correspondent, home, care_of_address, sequence, entry.left))
 
 
 def request(xid: int) -> bytes:
@@ -72,26 +105,26 @@ def request(xid: int) -> bytes:
     return encode.wire(message, xid)
 
 
-def _entries(message: bytes, offset: int) -> Iterator[tuple[int, float, bytes]]:
-    """Cookie, seconds left, and the octets from the match on, of each flow."""
-    while offset + _ENTRY.size <= len(message):
-        length, _table, seconds, _nanoseconds, _priority, _idle, hard, _flags, cookie, _packets, _octets = (
+def is_last(message: bytes) -> bool:
+    """Whether no other part of the reply follows."""
+    kind, flags = _MULTIPART.unpack_from(message, 8)
+    return kind != ofproto.OFPMP_FLOW or not flags & ofproto.OFPMPF_REPLY_MORE
+
+
+def entries(message: bytes) -> Iterator[Entry]:
+    """The flows in one part of a reply."""
+    if _MULTIPART.unpack_from(message, 8)[0] != ofproto.OFPMP_FLOW:
+        return
+    offset = 16
+    while offset + _ENTRY.size + _MATCH.size <= len(message):
+        length, _table, seconds, _nanoseconds, _priority, _idle, hard, _flags, cookie, packets, octets = (
             _ENTRY.unpack_from(message, offset)
         )
-        if length < _ENTRY.size:
+        if length < _ENTRY.size + _MATCH.size:
             return
         left = float("inf") if hard == 0 else max(0, hard - seconds)
-        yield cookie, left, message[offset + _ENTRY.size : offset + length]
-        offset += length
-
-
-def _binding(cookie: int, left: float, body: bytes) -> FoundBinding | None:
-    # Each field is found by its header, which comes before any octets that somebody else has chosen.
-    home = body.find(_OXM_IPV6_DST)
-    care_of = body.find(_OXM_TUN_IPV6_DST, int.from_bytes(body[2:4], "big"))
-    if home < 0 or care_of < 0:
-        return None
-    sequence, flags = cookies.binding_of_item(cookies.item(cookie))
-    return FoundBinding(
-        body[home + 4 : home + 4 + _ADDRESS], body[care_of + 4 : care_of + 4 + _ADDRESS], sequence, flags, left
-    )
+        match = offset + _ENTRY.size
+        match_end = match + _MATCH.unpack_from(message, match)[1]
+        end = offset + length
+        yield Entry(cookie, left, packets, octets, message[match + _MATCH.size : match_end], message[match_end:end])
+        offset = end

@@ -32,7 +32,7 @@ def too_big(packet: bytes, own: Address, mtu: int) -> bytes | None:
 
 def address_unreachable(packet: bytes, own: Address) -> bytes | None:
     """The error for a packet to a neighbour that does not answer (RFC 4861 section 7.2.2); None for our own packets."""
-    if packet[8:24] == own:
+    if len(packet) < 40 or packet[8:24] == own:
         return None
     return _build(packet, own, DestinationUnreachable(icmpv6.ADDRESS_UNREACHABLE, packet))
 

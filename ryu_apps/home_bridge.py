@@ -25,7 +25,7 @@ from mip6core.errors import ParseError
 from mip6core.home_agent import HomeAgent
 from mip6core.home_link import HomeLink
 from ryu_apps import cookies, forwarding_errors, home_pipeline, templates
-from ryu_apps.bridge import Bridge, Role
+from ryu_apps.bridge import IPV6_HEADER, NO_COOKIE, NO_TIMEOUT, Bridge, Role
 from ryu_apps.cookies import Category
 from ryu_apps.flow_dump import FlowDump
 from ryu_apps.flowspec import FlowSpec, Resubmit
@@ -33,20 +33,21 @@ from ryu_apps.fragments import Fragments
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.of_compat import ofproto
+from ryu_apps.origin import Origin, with_home_address_option
 from ryu_apps.pipeline import Punt, Table
 from ryu_apps.protection import Protection
 
 LOG = logging.getLogger(__name__)
 
 MAX_HARD_TIMEOUT: Final = 0xFFFF  # seconds
-NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
-NO_TIMEOUT: Final = bytes(2)
 LIFETIMES: Final = 2  # in a timeout: state dies by itself, yet every other refresh needs no flows
 TIMEOUT_ROUNDING: Final = 2  # seconds: each lifetime in a timeout is rounded up
 
 
-class HomeBridge(Role):
+class HomeBridge(Role[HomeLink]):
     """The home agent's hands on one bridge."""
+
+    key_type = bytes
 
     def __init__(
         self,
@@ -76,7 +77,6 @@ class HomeBridge(Role):
         self.punts = {
             Punt.SIGNALLING: self._signalling,
             Punt.TUNNEL_ERROR: self.tunnel_error,
-            Punt.HOME_DISCOVERY: self._signalling,
             Punt.ROUTER_DISCOVERY: self._router_discovery,
             Punt.ESP: self._protection.esp,
             Punt.HOME_TEST: self._protection.home_test,
@@ -85,6 +85,10 @@ class HomeBridge(Role):
             Punt.TUNNELLED_DISCOVERY: self._tunnelled_discovery,
             Punt.UPLINK_FRAGMENT: self._fragments.by_uplink,
             Punt.LINK_FRAGMENT: self._fragments.from_link,
+        }
+        self.punts_with_origin = {
+            Punt.UNBOUND: self._unbound,
+            Punt.HOME_DISCOVERY: self._home_discovery,
         }
 
     # From the switch
@@ -125,18 +129,35 @@ class HomeBridge(Role):
             return None
         return datagram
 
+    def _home_discovery(self, frame: bytes, origin: Origin, now: float) -> None:
+        """A request about home agents or prefixes; the adapter may have taken its Home Address option off."""
+        if origin.tunnel_source is None:
+            self._signalling(frame, now)
+            return
+        whole = with_home_address_option(frame[14:], origin.tunnel_source)
+        self._tunnelled_discovery(frame[:14] + whole, now)
+
+    def _unbound(self, frame: bytes, origin: Origin, now: float) -> None:
+        """A packet to the home agent itself that had a Home Address option, and no binding says that it may."""
+        packet = frame[14:]
+        if len(packet) < IPV6_HEADER or origin.tunnel_source is None:
+            self.statistics["dropped_truncated"] += 1
+            return
+        home_address = packet[8:24]
+        binding = self.engine.bindings.get_bound(home_address)
+        if binding is not None and binding.link is self.link and binding.care_of_address == origin.tunnel_source:
+            self.bridge.send_past_bindings(packet)  # the flows were on their way
+            return
+        self.execute(self.engine.unknown_binding(self.link, origin.tunnel_source, home_address, b"", now))
+
     def neighbor_discovery(self, datagram: Datagram, link_layer_source: bytes, now: float) -> None:
         self.execute(self.engine.receive(self.link, datagram, link_layer_source, now))
 
     def tunnel_error(self, frame: bytes, now: float) -> None:
         """A packet that may not enter the tunnel: its sender is told why."""
-        packet = frame[14:]
-        error = forwarding_errors.for_tunnel(packet, self.link.address, self._layout.tunnel_mtu)
-        if error is None:
-            self.statistics["dropped_no_error_due"] += 1
-            return
-        self.statistics["icmpv6_errors_sent"] += 1
-        self.bridge.send_through_pipeline(error)
+        self.bridge.send_error(
+            frame, forwarding_errors.for_tunnel(frame[14:], self.link.address, self._layout.tunnel_mtu)
+        )
 
     def _icmpv6_error(self, frame: bytes, now: float) -> None:
         """An error from inside a tunnel is for the original sender (RFC 2473 section 8)."""
@@ -150,8 +171,9 @@ class HomeBridge(Role):
     def way(self, packet: bytes) -> templates.PacketOut | None:
         return None if self.engine.bindings.get_bound(packet[24:40]) is None else self._to_bindings
 
-    def refused(self, address: Address) -> None:
-        self.execute(self.engine.installation_failed(address, self.clock()))
+    def refused(self, key: Address) -> None:
+        LOG.error("switch refused flows hoa=%s link=%s", addresses.text(key), self.link.name)
+        self.execute(self.engine.installation_failed(key, self.clock()))
 
     # The engine's actions
 
@@ -170,9 +192,9 @@ class HomeBridge(Role):
             values = (xid, NO_COOKIE, NO_TIMEOUT, home, previous.care_of_address)
             self.outbox.put(templates.DELETE_REVERSE_TUNNEL % values)
         if keep_proxy and binding.link_local and not previous.link_local:
-            self._put_proxy(binding, xid, link_local(home), _hard_timeout(binding, now, LIFETIMES))
+            self._defend_link_local(binding, xid, _hard_timeout(binding, now, LIFETIMES))
         if previous.link_local and not binding.link_local:
-            self.outbox.put(templates.DELETE_PROXY % (xid, NO_COOKIE, NO_TIMEOUT, link_local(home)))
+            self._release_link_local(home, xid)
 
     def _refresh(self, action: RefreshBinding) -> None:
         """The flows outlive one more lifetime, so that most refreshes need none."""
@@ -196,7 +218,7 @@ class HomeBridge(Role):
         if not self.link.virtual:
             put(templates.DELETE_PROXY % (*head, home))
             if binding.link_local:
-                put(templates.DELETE_PROXY % (*head, link_local(home)))
+                self._release_link_local(home, xid)
 
     def _add_binding(
         self, binding: BindingCacheEntry, xid: bytes, now: float, with_proxy: bool, lifetimes: int = LIFETIMES
@@ -213,13 +235,20 @@ class HomeBridge(Role):
         seconds = int.from_bytes(hard, "big")
         self._flows_end[home] = now + seconds if seconds else math.inf
         if not self.link.virtual:
-            self._put_proxy(binding, xid, home, hard)
+            put(templates.ADD_PROXY % (xid, templates.long(self._proxy_cookie | item), hard, home))
             if binding.link_local:
-                self._put_proxy(binding, xid, link_local(home), hard)
+                self._defend_link_local(binding, xid, hard)
 
-    def _put_proxy(self, binding: BindingCacheEntry, xid: bytes, target: Address, hard: bytes) -> None:
+    def _defend_link_local(self, binding: BindingCacheEntry, xid: bytes, hard: bytes) -> None:
         item = cookies.binding_item(binding.sequence, binding.flags)
-        self.outbox.put(templates.ADD_PROXY % (xid, templates.long(self._proxy_cookie | item), hard, target))
+        values = (xid, templates.long(self._proxy_cookie | item), hard, link_local(binding.home_address))
+        self.outbox.put(templates.ADD_PROXY % values)
+        self.outbox.put(templates.ADD_LINK_LOCAL % values)
+
+    def _release_link_local(self, home_address: Address, xid: bytes) -> None:
+        values = (xid, NO_COOKIE, NO_TIMEOUT, link_local(home_address))
+        self.outbox.put(templates.DELETE_PROXY % values)
+        self.outbox.put(templates.DELETE_LINK_LOCAL % values)
 
     def _timeouts_fit(self, binding: BindingCacheEntry, now: float) -> bool:
         """Whether the flows end after the binding, and not more than another lifetime after it."""

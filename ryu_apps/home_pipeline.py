@@ -9,9 +9,12 @@ from mip6core.addresses import Prefix, home_agents_anycast, text
 from ryu_apps.cookies import Category, cookie
 from ryu_apps.flowspec import (
     IN_PORT,
+    LOCAL,
+    NXM_LOCAL,
     CheckPacketLarger,
     DecrementHopLimit,
     FlowSpec,
+    Load,
     Move,
     Output,
     SetField,
@@ -30,9 +33,12 @@ from ryu_apps.pipeline import (
     MOBILITY_HEADER,
     ND_HOP_LIMIT,
     NEIGHBOR_ADVERTISEMENT,
+    OPTIMIZED,
+    ROUTE_KEY,
     SOLICITATION,
     SOURCE_CHECKED,
     TOO_BIG,
+    TUNNEL_KEY,
     BridgeLayout,
     Flows,
     Punt,
@@ -66,6 +72,7 @@ class HomeLayout:
     tunnel_mtu: int  # longest inner packet, octets
     ipsec: bool = False  # mobile nodes have associations with the home agent
     advertises: bool = False  # the home agent sends Router Advertisements, and answers solicitations for them
+    virtual: bool = False  # no link has the prefixes
 
     @property
     def anycast_addresses(self) -> list[str]:
@@ -119,7 +126,37 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         add_punt(Table.NEIGHBOR_DISCOVERY, 150, valid, Punt.ROUTER_DISCOVERY, layout.onward)
     for prefix in home.prefixes:
         add(Table.CLASSIFY, 100, {**ipv6, "ipv6_dst": prefix}, goto=Table.BINDINGS)
+    if not home.virtual:  # a link-local address may be defended too
+        add(Table.CLASSIFY, 100, {**ipv6, "eth_dst": mac, "ipv6_dst": "fe80::/10"}, goto=Table.BINDINGS)
 
+    # The home agent is a correspondent of its mobile nodes, with the home registrations for a Binding Cache: what had a
+    # Home Address option is checked like the reverse tunnel (9.3.1), what its host sends gets a routing header (9.3.2).
+    optimized = {**to_own, "in_port": layout.tunnel_port, "tunnel_id": ROUTE_KEY}
+    for icmpv6_type in (HA_ADDRESS_DISCOVERY_REQUEST, MOBILE_PREFIX_SOLICITATION):
+        fields = {**optimized, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
+        add_punt(Table.CLASSIFY, 210, fields, Punt.HOME_DISCOVERY)
+    add(
+        Table.CLASSIFY,
+        200,
+        optimized,
+        SetField(FROM_TUNNEL, 1),
+        SetField(OPTIMIZED, 1),
+        Load("in_port_nxm", NXM_LOCAL, 16),
+        goto=Table.REVERSE_TUNNEL,
+    )
+    add_punt(Table.REVERSE_TUNNEL, 10, {OPTIMIZED: 1}, Punt.UNBOUND)
+    add(Table.BINDINGS, 140, {OPTIMIZED: 1, FROM_TUNNEL: 1}, goto=Table.DELIVER)
+    for prefix in home.prefixes:
+        from_own = {**ipv6, "in_port": LOCAL, "ipv6_src": own, "ipv6_dst": prefix}
+        add(Table.CLASSIFY, 105, from_own, SetField(OPTIMIZED, 1), goto=Table.BINDINGS)
+        for protocol in (MOBILITY_HEADER, ESP):
+            add(Table.CLASSIFY, 106, {**from_own, "ip_proto": protocol}, goto=Table.BINDINGS)
+
+    # Nobody has an address of a virtual link that is not bound: by way of the router it would come back.
+    for prefix in home.prefixes if home.virtual else ():
+        unbound = {**ipv6, "ipv6_dst": prefix}
+        add_punt(Table.BINDINGS, 20, {**unbound, FROM_TUNNEL: 1}, Punt.UNREACHABLE)
+        add_punt(Table.BINDINGS, 20, {**unbound, "eth_dst": mac}, Punt.UNREACHABLE)
     add(Table.BINDINGS, 10, {FROM_TUNNEL: 1}, goto=Table.FORWARD)
     add(Table.BINDINGS, 0, {}, layout.onward)
 
@@ -135,7 +172,9 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         goto=Table.TUNNEL_OUTPUT,
     )
     add_punt(Table.TUNNEL_OUTPUT, 10, {**ipv6, TOO_BIG: 1}, Punt.TUNNEL_ERROR)
-    add(Table.TUNNEL_OUTPUT, 0, ipv6, DecrementHopLimit(), SetField("tunnel_id", 0), Output(layout.tunnel_port))
+    add(
+        Table.TUNNEL_OUTPUT, 0, ipv6, DecrementHopLimit(), SetField("tunnel_id", TUNNEL_KEY), Output(layout.tunnel_port)
+    )
 
     # Out of the reverse tunnel: the same duties of a router, except towards the home agent itself
     add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": "fe80::/10"})
@@ -239,6 +278,20 @@ def proxy_flow(target: str, value: int, hard_timeout: int) -> FlowSpec:
         PRIORITY_BINDING,
         match(**SOLICITATION, ipv6_nd_target=target),
         goto=Table.PROXY_REPLY,
+        cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def link_local_flow(address: str, value: int, hard_timeout: int) -> FlowSpec:
+    """Packets to a link-local address that is defended must not be tunnelled; their senders are told (10.4.2)."""
+    actions, goto = punt(Punt.UNREACHABLE)
+    return FlowSpec(
+        Table.BINDINGS,
+        PRIORITY_BINDING,
+        match(eth_type=IPV6, ipv6_dst=address),
+        actions,
+        goto,
         cookie=value,
         hard_timeout=hard_timeout,
     )

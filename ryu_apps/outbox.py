@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
-from mip6core.addresses import Address
 from ryu_apps import templates
 from ryu_apps.of_compat import hub
 
@@ -18,13 +17,13 @@ MAX_XID: Final = 0xFFFFFFFF
 class _Batch:
     """What hangs on one barrier."""
 
-    promises: list[tuple[Address | None, bytes]] = field(default_factory=list)  # home address, packet-out
-    home_addresses: dict[int, Address] = field(default_factory=dict)  # by the xid of the flow messages
-    refused: set[Address] = field(default_factory=set)
+    promises: list[tuple[Hashable, bytes]] = field(default_factory=list)  # binding, packet-out
+    bindings: dict[int, Hashable] = field(default_factory=dict)  # by the xid of the flow messages
+    refused: set[Hashable] = field(default_factory=set)
     then: list[Callable[[], None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.promises or self.home_addresses or self.then)
+        return bool(self.promises or self.bindings or self.then)
 
 
 class Outbox:
@@ -35,7 +34,7 @@ class Outbox:
     10.3.1) are held until the reply to a barrier behind their flows, and dropped if one of those was refused.
     """
 
-    def __init__(self, send: Callable[[bytes], object], refused: Callable[[Address], None]) -> None:
+    def __init__(self, send: Callable[[bytes], object], refused: Callable[[Hashable], None]) -> None:
         self._send = send
         self._refused = refused
         self._messages: list[bytes] = []
@@ -54,15 +53,15 @@ class Outbox:
         self._xid = self._xid % MAX_XID + 1
         return self._xid
 
-    def next_flow_xid(self, home_address: Address) -> bytes:
-        """A transaction id for the flows of a binding; an error with it makes the binding fail."""
+    def next_flow_xid(self, binding: Hashable) -> bytes:
+        """A transaction id for the flows of a binding, whatever names it; an error with it makes the binding fail."""
         xid = self.next_xid()
-        self._batch.home_addresses[xid] = home_address
+        self._batch.bindings[xid] = binding
         return templates.word(xid)
 
-    def promise(self, home_address: Address | None, packet_out: bytes) -> None:
+    def promise(self, binding: Hashable, packet_out: bytes) -> None:
         """Send a packet when all messages put so far have been carried out."""
-        self._batch.promises.append((home_address, packet_out))
+        self._batch.promises.append((binding, packet_out))
 
     def then(self, action: Callable[[], None]) -> None:
         """Call something when all messages put so far have been carried out."""
@@ -90,9 +89,9 @@ class Outbox:
         if batch is None:
             return False
         refused = batch.refused
-        self._messages += [message for address, message in batch.promises if address not in refused]
-        for address in refused:
-            self._refused(address)
+        self._messages += [message for binding, message in batch.promises if binding not in refused]
+        for binding in refused:
+            self._refused(binding)
         for action in batch.then:
             action()
         return True
@@ -100,8 +99,8 @@ class Outbox:
     def error(self, xid: int) -> bool:
         """The switch refused a message. False: not one of a binding's."""
         for batch in chain(self._waiting.values(), (self._batch,)):
-            home_address = batch.home_addresses.get(xid)
-            if home_address is not None:
-                batch.refused.add(home_address)
+            binding = batch.bindings.get(xid)
+            if binding is not None:
+                batch.refused.add(binding)
                 return True
         return False

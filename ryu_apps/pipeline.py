@@ -32,6 +32,7 @@ from ryu_apps.flowspec import (
     NXM_LOCAL,
     NXM_NONE,
     Action,
+    CheckPacketLarger,
     FlowSpec,
     Load,
     MeterSpec,
@@ -45,6 +46,8 @@ from ryu_apps.flowspec import (
 class Table(enum.IntEnum):
     CLASSIFY = 0
     REVERSE_TUNNEL = 10
+    HOME_ADDRESS_OPTION = 11
+    ROUTE_OPTIMIZATION = 15
     BINDINGS = 20
     ENCAPSULATE = 30
     TUNNEL_OUTPUT = 31
@@ -68,17 +71,35 @@ class Punt(enum.IntEnum):
     ESP = 7  # to the home agent: protected signalling, or return routability in a protected tunnel
     HOME_TEST = 8  # a Mobility Header to a mobile node whose return routability may have to be protected
     HOME_TEST_INIT = 9  # a Mobility Header out of the reverse tunnel, from such a node
+    UNBOUND = 10  # it had a Home Address option that no binding accepts: a Binding Error is due (9.3.1)
+    ROUTE_TOO_BIG = 11  # too big with a Type 2 Routing header
+    UNREACHABLE = 12  # to an address that is nowhere, or must not be tunnelled to: an ICMPv6 error is due
+    CORRESPONDENT_SIGNALLING = 13  # a Mobility Header to a correspondent
+    CORRESPONDENT_ERROR = 14  # a Destination Unreachable to a correspondent: a route may no longer work (9.3.4)
+    UNBOUND_CORRESPONDENT = 15  # as UNBOUND, to a correspondent that is not the home agent
     ICMPV6_ERROR = 20  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
     UPLINK_FRAGMENT = 22  # to the home agent, by an uplink; or a tunnel packet that the adapter has left alone
     LINK_FRAGMENT = 23  # to the home agent, from the link
     TUNNELLED_DISCOVERY = 21  # a request about home agents out of the reverse tunnel
 
 
+# Punts of which the controller must know where they came from: their handlers get the packet-in's match.
+WITH_ORIGIN: Final = frozenset(
+    (Punt.UNBOUND, Punt.UNBOUND_CORRESPONDENT, Punt.HOME_DISCOVERY, Punt.CORRESPONDENT_SIGNALLING)
+)
+# Punts that only an ICMPv6 error is made of.
+CUT: Final = frozenset((Punt.TUNNEL_ERROR, Punt.ROUTE_TOO_BIG, Punt.UNREACHABLE))
+
+
 TOO_BIG: Final = "reg0"  # bit 0: longer than the tunnel MTU
-FROM_TUNNEL: Final = "reg1"  # 1: came out of the reverse tunnel
+FROM_TUNNEL: Final = "reg1"  # 1: came out of the reverse tunnel, or had a Home Address option
 PUNT_KIND: Final = "reg2"
 SOURCE_CHECKED: Final = "reg3"  # 1: may come from its mobile node as it is, says the IPsec policy
 DESTINATION_CHECKED: Final = "reg4"  # 1: may go to its mobile node as it is
+OPTIMIZED: Final = "reg5"  # 1: had a Home Address option, or is to get a Type 2 Routing header
+
+TUNNEL_KEY: Final = 0  # GRE keys between the tunnel port and the adapter: IPv6 in IPv6,
+ROUTE_KEY: Final = 1  # Home Address option and Type 2 Routing header
 
 METER_BASE: Final = 0x6D00  # meters of other applications on the bridge have other numbers
 ETHERNET_HEADER: Final = 14
@@ -90,6 +111,7 @@ ESP: Final = 50
 MOBILITY_HEADER: Final = 135
 NEIGHBOR_SOLICITATION: Final = 135
 NEIGHBOR_ADVERTISEMENT: Final = 136
+NEIGHBOR_DISCOVERY: Final = (133, 134, NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT, 137)
 ND_HOP_LIMIT: Final = 255
 WHOLE_PACKET: Final = 0xFFFF  # OFPCML_NO_BUFFER
 ERROR_QUOTE: Final = 1300  # octets, enough for an ICMPv6 error of 1280
@@ -111,6 +133,7 @@ class BridgeLayout:
     tunnel_port: int
     uplink_ports: tuple[int, ...]  # ports of this bridge by which tunnelled packets leave and arrive
     next_table: int | None  # the operator's table for what is not ours; None: NORMAL
+    route_mtu: int  # octets: the longest packet that a Type 2 Routing header can be added to
 
     @property
     def onward(self) -> Action:
@@ -161,11 +184,15 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     add(
         Table.CLASSIFY,
         200,
-        {"in_port": layout.tunnel_port},
+        {"in_port": layout.tunnel_port, "tunnel_id": TUNNEL_KEY},
         SetField(FROM_TUNNEL, 1),
         Load("in_port_nxm", NXM_LOCAL, 16),
         goto=Table.REVERSE_TUNNEL,
     )
+    add(Table.CLASSIFY, 195, {"in_port": layout.tunnel_port})
+    for icmpv6_type in NEIGHBOR_DISCOVERY:  # never by way of a Home Address option
+        message = {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
+        add(Table.CLASSIFY, 220, {**message, "in_port": layout.tunnel_port, "tunnel_id": ROUTE_KEY})
     # GRE is the form that tunnelled packets have between the tunnel port and the shim on the uplink. It reaches the
     # tunnel port only from there, or a neighbour could forge the care-of address that the flows check (10.4.5).
     for port in layout.uplink_ports:
@@ -178,13 +205,20 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
         # and keep what it has decided once for each of 256 hop limits.
         fields = {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type, "icmpv6_code": 0}
         add(Table.CLASSIFY, 160, fields, goto=Table.NEIGHBOR_DISCOVERY)
-    for icmpv6_type in (133, 134, 135, 136, 137):  # Neighbor Discovery is never tunnelled
+    for icmpv6_type in NEIGHBOR_DISCOVERY:  # never tunnelled
         add(Table.CLASSIFY, 150, {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}, layout.onward)
     add(Table.CLASSIFY, 110, to_own, layout.onward)
     add(Table.CLASSIFY, 0, {}, layout.onward)
 
     # 10.4.5: what no binding accepts is dropped (the counter of this flow tells how much)
     add(Table.REVERSE_TUNNEL, 0, {})
+
+    # With a Type 2 Routing header a correspondent sends: it forwards nothing, so no hop is counted (9.3.2).
+    optimized = {**ipv6, OPTIMIZED: 1}
+    check = CheckPacketLarger(layout.route_mtu + ETHERNET_HEADER, register=0)
+    add(Table.ENCAPSULATE, 110, optimized, check, goto=Table.TUNNEL_OUTPUT)
+    add_punt(Table.TUNNEL_OUTPUT, 30, {**optimized, TOO_BIG: 1}, Punt.ROUTE_TOO_BIG)
+    add(Table.TUNNEL_OUTPUT, 20, optimized, SetField("tunnel_id", ROUTE_KEY), Output(layout.tunnel_port))
 
     # To the bridge's own host, to a neighbour, or to the router, who is a neighbour whose flow is `router_flow`;
     # the others' are `neighbour_flow`.
@@ -206,7 +240,7 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     add(Table.NEIGHBOR_DISCOVERY, 0, {}, layout.onward)
 
     for kind in Punt:
-        length = ERROR_QUOTE if kind is Punt.TUNNEL_ERROR else WHOLE_PACKET
+        length = ERROR_QUOTE if kind in CUT else WHOLE_PACKET
         flows.append(
             FlowSpec(
                 Table.PUNT,

@@ -1,6 +1,6 @@
 """Byte templates of the messages that each Binding Update causes.
 
-A template is the message as Ryu builds it from `home_pipeline.py`'s flow, with sentinel values where each binding
+A template is the message as Ryu builds it from the pipeline's flow, with sentinel values where each binding
 differs, cut at the sentinels. Filling one in costs a fraction of a microsecond where building the objects costs 60.
 """
 
@@ -10,7 +10,7 @@ import ipaddress
 import struct
 from typing import Final
 
-from ryu_apps import encode, flowspec, home_pipeline
+from ryu_apps import correspondent_pipeline, encode, flowspec, home_pipeline
 from ryu_apps.flowspec import FlowSpec
 from ryu_apps.of_compat import ofproto
 
@@ -18,6 +18,7 @@ _XID: Final = 0xA1B2C3D4
 _COOKIE: Final = 0xA5B6C7D8E9FA0B1C
 _HARD_TIMEOUT: Final = 0xB7E9
 _HOME: Final = "3fff:b1c2:d3e4:f506:1728:394a:5b6c:7d8e"
+_CORRESPONDENT: Final = "3fff:a0b1:c2d3:e4f5:1617:2839:4a5b:6c7e"
 _CARE_OF: Final = "3fff:c2d3:e4f5:0617:2839:4a5b:6c7d:8e9f"
 _PAYLOAD: Final = 0x7FEE
 
@@ -61,18 +62,27 @@ _reverse = home_pipeline.reverse_tunnel_flow(_HOME, _CARE_OF, _COOKIE, _HARD_TIM
 _home_test = home_pipeline.home_test_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
 _home_test_init = home_pipeline.home_test_init_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
 _proxy = home_pipeline.proxy_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
+_link_local = home_pipeline.link_local_flow(_HOME, _COOKIE, _HARD_TIMEOUT)
+_route_out = correspondent_pipeline.route_out_flow(_CORRESPONDENT, _HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
+_route_in = correspondent_pipeline.route_in_flow(_CORRESPONDENT, _HOME, _CARE_OF, _COOKIE, _HARD_TIMEOUT)
 
 # Each is filled in with (xid, cookie, hard timeout, addresses ...), all as octets.
 ADD_TUNNEL: Final = _add(_tunnel, _HOME, _CARE_OF)
 ADD_REVERSE_TUNNEL: Final = _add(_reverse, _HOME, _CARE_OF)
 ADD_PROXY: Final = _add(_proxy, _HOME)
+ADD_LINK_LOCAL: Final = _add(_link_local, _HOME)
 ADD_HOME_TEST: Final = _add(_home_test, _HOME)
 ADD_HOME_TEST_INIT: Final = _add(_home_test_init, _HOME)
+ADD_ROUTE_OUT: Final = _add(_route_out, _HOME, _CORRESPONDENT, _CARE_OF)
+ADD_ROUTE_IN: Final = _add(_route_in, _CORRESPONDENT, _HOME, _CARE_OF)
 DELETE_TUNNEL: Final = _delete(_tunnel, _HOME)
 DELETE_REVERSE_TUNNEL: Final = _delete(_reverse, _HOME, _CARE_OF)
 DELETE_PROXY: Final = _delete(_proxy, _HOME)
+DELETE_LINK_LOCAL: Final = _delete(_link_local, _HOME)
 DELETE_HOME_TEST: Final = _delete(_home_test, _HOME)
 DELETE_HOME_TEST_INIT: Final = _delete(_home_test_init, _HOME)
+DELETE_ROUTE_OUT: Final = _delete(_route_out, _HOME, _CORRESPONDENT)
+DELETE_ROUTE_IN: Final = _delete(_route_in, _CORRESPONDENT, _HOME, _CARE_OF)
 
 
 class PacketOut:

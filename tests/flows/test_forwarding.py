@@ -23,7 +23,6 @@ from scapy.packet import Packet
 
 from ryu_apps.pipeline import METER_BASE, Punt, Table
 from tests.flows.campus import (
-    BRIDGE,
     HOME_ADDRESS,
     HOME_AGENT,
     LOCAL,
@@ -34,7 +33,7 @@ from tests.flows.campus import (
     TUNNEL_MTU,
     Campus,
 )
-from tests.flows.stations import Station, ping, recording
+from tests.flows.stations import Station, ping
 from topo import lab
 from topo.lab import run
 
@@ -187,18 +186,6 @@ def test_link_local_sources_stay_on_their_link(registered: Campus) -> None:
         local.send(Ether(src=LOCAL.mac, dst=campus.bridge_mac) / udp("fe80::1234", HOME_ADDRESS))
         counted.wait_for({(Table.ENCAPSULATE, "ipv6_src=fe80::/10"): 1, (Table.TUNNEL_OUTPUT, "priority=0,ipv6"): 0})
         assert not [packet for packet in wire.packets() if UDP in packet]
-
-
-def test_the_home_agents_own_packets(registered: Campus) -> None:
-    """The host that the home agent runs on learns the path MTU like anybody else."""
-    size = TUNNEL_MTU - 48
-    assert ping(None, HOME_ADDRESS, "-M", "do", "-s", str(size)) == 3
-    with recording(BRIDGE) as own:
-        ping(None, HOME_ADDRESS, "-M", "do", "-s", str(size + 1), count=1)
-        error = own.wait_for(lambda frame: ICMPv6PacketTooBig in frame, "Packet Too Big", outgoing=False)
-    assert error[ICMPv6PacketTooBig].mtu == TUNNEL_MTU
-    lab.wait_until(lambda: f"mtu {TUNNEL_MTU}" in run(f"ip -6 route get {HOME_ADDRESS}").stdout, "the kernel to know")
-    run("ip -6 route flush cache")
 
 
 def test_path_mtu_is_learnt(registered: Campus) -> None:

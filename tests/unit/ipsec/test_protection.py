@@ -32,7 +32,7 @@ def bridge() -> tuple[Bridge, dict[str, int]]:
     link = HomeLink("homenet", OWN, (HomePrefix(Prefix.parse("2001:db8:1::/64")),), MAC)
     engine = HomeAgent([link], Limits(), lambda n: bytes(n))
     prefixes = ("2001:db8:1::/64",)
-    layout = BridgeLayout("2001:db8:1::2", MAC.hex(":"), prefixes, 1, (2,), None)
+    layout = BridgeLayout("2001:db8:1::2", MAC.hex(":"), prefixes, 1, (2,), None, 1476)
     security = config.parse({"home_links": [LINK], "security": {"mobile_nodes": SITE.nodes}}).security
     gateway = Gateway(security, bytes, 0, statistics)
     made = Bridge(layout, OWN, addresses.parse("2001:db8:1::1"), _sent.append, lambda: 0.0, statistics)

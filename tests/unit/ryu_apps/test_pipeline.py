@@ -6,7 +6,7 @@ import pytest
 
 from ryu_apps import cookies, home_pipeline, pipeline
 from ryu_apps.cookies import Category
-from ryu_apps.flowspec import CONTROLLER, NORMAL, FlowSpec, Output, Resubmit, SetField
+from ryu_apps.flowspec import CONTROLLER, LOCAL, NORMAL, FlowSpec, Output, Resubmit, SetField
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.pipeline import BridgeLayout, Punt, Table
 
@@ -18,6 +18,7 @@ LAYOUT = BridgeLayout(
     tunnel_port=11,
     uplink_ports=(2, 3),
     next_table=None,
+    route_mtu=1476,
 )
 HOME = HomeLayout(prefixes=PREFIXES, tunnel_mtu=1460)
 
@@ -85,10 +86,15 @@ ANYCAST = ["2001:db8:1:0:fdff:ffff:ffff:fffe", "2001:db8:2:0:fdff:ffff:ffff:fffe
 
 def test_home_discovery_is_punted_to_the_home_agent_alone() -> None:
     """RFC 6275 section 10.5: other home agents have the same anycast address, but not the link-layer address."""
-    flows = [*_found(_flows(), icmpv6_type=144), *_found(_flows(), icmpv6_type=146)]
-    flows = [flow for flow in flows if flow.table != Table.FORWARD]
-    assert sorted(str(dict(flow.match)["ipv6_dst"]) for flow in flows) == sorted([LAYOUT.address] * 2 + ANYCAST)
-    for flow in flows:
+    plain, optimized = [], []  # as it came, and without the Home Address option that it had
+    for flow in [*_found(_flows(), icmpv6_type=144), *_found(_flows(), icmpv6_type=146)]:
+        if flow.table == Table.FORWARD:
+            continue
+        (optimized if "tunnel_id" in dict(flow.match) else plain).append(flow)
+    assert {dict(flow.match)["ipv6_dst"] for flow in optimized} == {LAYOUT.address}
+    assert len(optimized) == 2
+    assert sorted(str(dict(flow.match)["ipv6_dst"]) for flow in plain) == sorted([LAYOUT.address] * 2 + ANYCAST)
+    for flow in plain + optimized:
         assert flow.goto == Table.PUNT and flow.table == Table.CLASSIFY
         if dict(flow.match)["ipv6_dst"] in ANYCAST:
             assert dict(flow.match)["eth_dst"] == LAYOUT.link_layer_address
@@ -128,9 +134,9 @@ def test_solicitations_for_the_anycast_address_are_punted_on_their_way() -> None
 
 def test_esp_is_ours_only_where_there_are_associations() -> None:
     """Otherwise the host may have IPsec of its own."""
-    assert not _found(_flows(), ip_proto=50)
-    (flow,) = [flow for flow in _found(_flows(ipsec=True), ip_proto=50) if "ip_frag" not in dict(flow.match)]
-    assert dict(flow.match)["ipv6_dst"] == LAYOUT.address
+    assert not _found(_flows(), ip_proto=50, ipv6_dst=LAYOUT.address)
+    found = _found(_flows(ipsec=True), ip_proto=50, ipv6_dst=LAYOUT.address)
+    (flow,) = [flow for flow in found if "ip_frag" not in dict(flow.match)]
     assert (flow.table, flow.goto, flow.actions) == (
         Table.CLASSIFY,
         Table.PUNT,
@@ -149,3 +155,38 @@ def test_home_tests_are_looked_at_before_they_enter_the_tunnel() -> None:
         assert flow.goto == Table.PUNT
         checked = {pipeline.SOURCE_CHECKED, pipeline.DESTINATION_CHECKED} & dict(flow.match).keys()
         assert [dict(flow.match)[register] for register in checked] == [0]
+
+
+def test_nothing_of_the_tunnel_port_goes_on_unchecked() -> None:
+    """Each key has its table; a packet of any other key ends."""
+    of_tunnel = [flow for flow in _flows() if dict(flow.match).get("in_port") == LAYOUT.tunnel_port]
+    rest = min(of_tunnel, key=lambda flow: flow.priority)
+    assert rest.match == (("in_port", LAYOUT.tunnel_port),) and not rest.actions and rest.goto is None
+    assert rest.priority > max(f.priority for f in _flows() if f.table == Table.CLASSIFY and f not in of_tunnel)
+    onward = [flow for flow in of_tunnel if flow.goto == Table.REVERSE_TUNNEL]
+    assert {dict(flow.match)["tunnel_id"] for flow in onward} == {0, 1}
+    assert [dict(f.match)["ipv6_dst"] for f in onward if dict(f.match)["tunnel_id"]] == [LAYOUT.address]
+
+
+def test_neighbor_discovery_has_no_home_address_option() -> None:
+    """It is about a link that the mobile node is not on."""
+    found = [flow for flow in _flows() if flow.table == Table.CLASSIFY and flow.priority == 220]
+    assert {dict(flow.match)["icmpv6_type"] for flow in found} == {133, 134, 135, 136, 137}
+    assert all(dict(flow.match)["tunnel_id"] == 1 and not flow.actions and flow.goto is None for flow in found)
+
+
+def test_mobility_headers_of_the_home_agents_host_get_no_routing_header() -> None:
+    """RFC 6275 section 6.1.1, and ESP is signalling."""
+    for prefix in PREFIXES:
+        flows = _found(_flows(), in_port=LOCAL, ipv6_src=LAYOUT.address, ipv6_dst=prefix)
+        marked = [flow for flow in flows if SetField(pipeline.OPTIMIZED, 1) in flow.actions]
+        plain = [flow for flow in flows if flow not in marked]
+        assert {dict(flow.match)["ip_proto"] for flow in plain} == {135, 50}
+        assert min(flow.priority for flow in plain) > max(flow.priority for flow in marked)
+        assert all(flow.goto == Table.BINDINGS for flow in flows)
+
+
+def test_unbound_addresses_of_a_virtual_link_do_not_go_to_the_router() -> None:
+    for virtual in (False, True):
+        flows = [flow for flow in _flows(virtual=virtual) if SetField("reg2", int(Punt.UNREACHABLE)) in flow.actions]
+        assert {dict(flow.match)["ipv6_dst"] for flow in flows} == (set(PREFIXES) if virtual else set())

@@ -25,12 +25,15 @@ def test_flows_of_a_binding(seed: int) -> None:
     tunnel = home_pipeline.tunnel_flow(str(home), str(care_of), cookie, hard)
     reverse = home_pipeline.reverse_tunnel_flow(str(home), str(care_of), cookie, hard)
     proxy = home_pipeline.proxy_flow(str(home), cookie, hard)
+    link_local = home_pipeline.link_local_flow(str(home), cookie, hard)
     test = home_pipeline.home_test_flow(str(home), cookie, hard)
     test_init = home_pipeline.home_test_init_flow(str(home), cookie, hard)
     for template, addresses, flow, command in (
         (templates.ADD_TUNNEL, both, tunnel, ADD),
         (templates.ADD_REVERSE_TUNNEL, both, reverse, ADD),
         (templates.ADD_PROXY, one, proxy, ADD),
+        (templates.ADD_LINK_LOCAL, one, link_local, ADD),
+        (templates.DELETE_LINK_LOCAL, one, link_local, DELETE),
         (templates.ADD_HOME_TEST, one, test, ADD),
         (templates.ADD_HOME_TEST_INIT, one, test_init, ADD),
         (templates.DELETE_HOME_TEST, one, test, DELETE),

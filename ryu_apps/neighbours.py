@@ -6,6 +6,7 @@ sent or installed here: what must happen goes to the `Actions` that the owner gi
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -17,7 +18,8 @@ REACHABLE_TIME: Final = 30  # seconds between probes of a neighbour in use
 PERMANENT_RETRY: Final = 5  # seconds until a router that does not answer is asked again
 MAX_NEIGHBOURS: Final = 4096
 MAX_UNRESOLVED: Final = 256  # a stranger can ask for as many addresses as a prefix has
-MAX_WAITING: Final = 3  # packets kept for one unresolved neighbour
+MAX_WAITING: Final = 64  # packets kept for one unresolved neighbour: many mobile nodes may talk to it at once
+MAX_ALL_WAITING: Final = 1024  # packets kept for all of them
 
 
 class Actions(Protocol):
@@ -41,7 +43,7 @@ class Neighbour:
     permanent: bool = False  # the router: asked for ever
     unanswered: int = 0
     next_probe: float = 0.0  # monotonic seconds
-    waiting: list[bytes] = field(default_factory=list)
+    waiting: deque[bytes] = field(default_factory=deque)  # oldest first
 
 
 class NeighbourTable:
@@ -51,6 +53,7 @@ class NeighbourTable:
         self._actions = actions
         self._neighbours: dict[Address, Neighbour] = {}
         self._unresolved = 0
+        self._waiting = 0  # packets, for all neighbours
         self.refused = 0  # packets dropped because a bound was reached
 
     def __len__(self) -> int:
@@ -75,10 +78,8 @@ class NeighbourTable:
             return
         if neighbour.link_layer_address is not None:
             self._actions.resolved(address, neighbour.link_layer_address, [waiting])
-        elif len(neighbour.waiting) < MAX_WAITING:
-            neighbour.waiting.append(waiting)
         else:
-            self.refused += 1
+            self._keep(neighbour, waiting)
 
     def advertisement(
         self, target: Address, link_layer_address: bytes | None, solicited: bool, override: bool, now: float
@@ -99,8 +100,7 @@ class NeighbourTable:
             if known is None:
                 self._unresolved -= 1
             neighbour.link_layer_address = link_layer_address
-            waiting, neighbour.waiting = neighbour.waiting, []
-            self._actions.resolved(target, link_layer_address, waiting)
+            self._actions.resolved(target, link_layer_address, self._take(neighbour))
         if solicited or different:
             neighbour.unanswered = 0
             neighbour.next_probe = now + REACHABLE_TIME
@@ -121,6 +121,25 @@ class NeighbourTable:
             else:
                 self._give_up(address, neighbour, now)
 
+    def _keep(self, neighbour: Neighbour, packet: bytes) -> None:
+        """A new packet takes the place of the oldest one where there are too many (RFC 4861 section 7.2.2)."""
+        if neighbour.waiting and (len(neighbour.waiting) >= MAX_WAITING or self._waiting >= MAX_ALL_WAITING):
+            neighbour.waiting.popleft()
+            self._waiting -= 1
+            self.refused += 1
+        if self._waiting < MAX_ALL_WAITING:
+            neighbour.waiting.append(packet)
+            self._waiting += 1
+        else:
+            self.refused += 1
+
+    def _take(self, neighbour: Neighbour) -> list[bytes]:
+        """The packets that have waited, oldest first."""
+        packets = list(neighbour.waiting)
+        neighbour.waiting.clear()
+        self._waiting -= len(packets)
+        return packets
+
     def _probe(self, address: Address, neighbour: Neighbour, now: float) -> None:
         neighbour.unanswered += 1
         neighbour.next_probe = now + RETRANS_TIMER
@@ -131,7 +150,7 @@ class NeighbourTable:
     def _give_up(self, address: Address, neighbour: Neighbour, now: float) -> None:
         if neighbour.link_layer_address is None:
             self._unresolved -= 1
-        waiting, neighbour.waiting = neighbour.waiting, []
+        waiting = self._take(neighbour)
         neighbour.link_layer_address = None
         neighbour.unanswered = 0
         if neighbour.permanent:

@@ -107,7 +107,29 @@ def test_bounds() -> None:
         table.resolve(index.to_bytes(16, "big"), 0.0, waiting=b"x")
     assert len(table) == neighbours.MAX_UNRESOLVED == len(recorder.solicited)
     assert table.refused == 50
-    for _ in range(10):
-        table.resolve(bytes(16), 0.0, waiting=b"x")
-    table.advertisement(bytes(16), MAC, solicited=True, override=True, now=0.1)
-    assert len(recorder.resolved_[0][2]) == neighbours.MAX_WAITING
+
+
+def test_the_newest_packets_wait_for_a_neighbour() -> None:
+    table, recorder = _table()
+    packets = [index.to_bytes(2, "big") for index in range(neighbours.MAX_WAITING + 10)]
+    for packet in packets:
+        table.resolve(HOST, 0.0, waiting=packet)
+    assert table.refused == 10
+    table.advertisement(HOST, MAC, solicited=True, override=True, now=0.1)
+    assert recorder.resolved_[0][2] == packets[10:]
+
+
+def test_the_packets_that_wait_for_all_neighbours_are_bounded() -> None:
+    table, recorder = _table()
+    hosts = [index.to_bytes(16, "big") for index in range(neighbours.MAX_UNRESOLVED)]
+    for host in hosts:
+        for _ in range(neighbours.MAX_WAITING):
+            table.resolve(host, 0.0, waiting=b"x")
+    for host in hosts:
+        table.advertisement(host, MAC, solicited=True, override=True, now=0.1)
+    assert sum(len(waiting) for _, _, waiting in recorder.resolved_) == neighbours.MAX_ALL_WAITING
+    # What has been handed back makes room.
+    table.forget(HOST)
+    table.resolve(HOST, 1.0, waiting=b"y")
+    table.advertisement(HOST, MAC, solicited=True, override=True, now=1.1)
+    assert recorder.resolved_[-1][2] == [b"y"]

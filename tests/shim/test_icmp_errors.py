@@ -273,9 +273,10 @@ def test_left_alone(uplink: Uplink, frame: Packet, counted: bool) -> None:
     assert moved == ({"ingress_icmp_error_passed": 1} if counted else {})
 
 
-def test_payload_length_beyond_the_frame(uplink: Uplink) -> None:
+@pytest.mark.parametrize("length", [8 + 40 + 23, 8 + 40, 8 + 40 + 24 + len(DATA) + 1])
+def test_payload_length_short_of_the_routing_header_or_beyond_the_frame(uplink: Uplink, length: int) -> None:
     frame = error(TOO_BIG, optimized(ROUTING, DATA))
-    frame[IPv6].plen = len(frame[IPv6]) - 40 + 1
+    frame[IPv6].plen = length
     frames, moved = uplink.counted(lambda: uplink.coming_in(frame))
     assert frames == [bytes(frame)]
     assert moved == {"ingress_icmp_error_passed": 1}

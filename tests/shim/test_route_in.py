@@ -96,6 +96,10 @@ LAST_FRAGMENT = IPv6ExtHdrFragment(nh=17, offset=6, id=9) / Raw(bytes(13))
         pytest.param((FRAGMENT,), id="first fragment"),
         pytest.param((LAST_FRAGMENT,), id="last fragment"),
         pytest.param((IPv6ExtHdrFragment(nh=17, id=9) / DATA,), id="atomic fragment"),
+        pytest.param(
+            (IPv6ExtHdrFragment(nh=60, m=1) / IPv6ExtHdrDestOpt(nh=135) / Raw(bytes(24)),),
+            id="fragment that may have a mobility header behind options",
+        ),
     ],
 )
 def test_home_address_becomes_the_source(uplink: Uplink, upper: tuple[Packet, ...]) -> None:

@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def _package(program: str) -> str:
-    return {"ip": "iproute2", "sysctl": "procps"}.get(program, "openvswitch-switch")
+    return {"ip": "iproute2", "sysctl": "procps", "ethtool": "ethtool"}.get(program, "openvswitch-switch")
 
 
 def apply(commands: Iterable[Command], say: Callable[[Command], None] = lambda command: None) -> None:

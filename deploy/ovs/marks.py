@@ -16,7 +16,8 @@ WAS: Final = "mip6-was-"
 ADDRESS: Final = "mip6-address"  # of a bridge: what was added to its device
 ROUTE: Final = "mip6-route"  # of a bridge: gateway of the kernel's default route that was added
 
-KERNEL: Final = ("mtu", "disable_ipv6")  # what is noted with a port but belongs to the kernel's device
+MERGING: Final = ("gro", "lro", "rx-gro-hw")  # ethtool's names for what makes one large packet of several received
+KERNEL: Final = ("mtu", "disable_ipv6", *MERGING)  # what is noted with a port but belongs to the kernel's device
 
 
 def quoted(value: str) -> str:

@@ -205,6 +205,12 @@ class _LinkPlan:
             notes += self._earlier("disable_ipv6", "0", noted)
             changes.append((_sysctl(name, "disable_ipv6", 1), "a port of a bridge is no host on the link"))
             device.disable_ipv6 = True
+        if device.merging:  # before the adapter is attached: drivers with LRO refuse XDP
+            notes += [word for kind in device.merging for word in self._earlier(kind, "on", noted)]
+            words = [word for kind in device.merging for word in (kind, "off")]
+            why = "packets merged into one larger than the MTU are lost, and keep XDP out of some drivers"
+            changes.append((("ethtool", "-K", name, *words), why))
+            device.merging = ()
         if not device.up:
             changes.append((("ip", "link", "set", "dev", name, "up"), f"{name} is down"))
             device.up = True

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.ovs import guard
+from deploy.ovs import guard, marks
 from deploy.ovs.commands import OVSDB_TIMEOUT, ProvisionError, run
 from mip6core import addresses
 from mip6core.addresses import Address
+
+CLASS_NET = Path("/sys/class/net")
 
 
 @dataclass
@@ -95,6 +97,7 @@ class Device:
     addresses: list[DeviceAddress] = field(default_factory=list)
     disable_ipv6: bool = False
     accept_ra: bool = True
+    merging: tuple[str, ...] = ()  # of `marks.MERGING`, what is on and can be switched off; of real devices only
 
 
 @dataclass
@@ -232,7 +235,9 @@ def _devices() -> dict[str, Device]:
     for entry in _ip("addr", "show"):
         name = entry["ifname"]
         known = [_device_address(info) for info in entry.get("addr_info", []) if "local" in info]
-        found[name] = _ipv6_settings(Device(name, entry["mtu"], "UP" in entry["flags"], known))
+        device = _ipv6_settings(Device(name, entry["mtu"], "UP" in entry["flags"], known))
+        device.merging = _merging(name)
+        found[name] = device
     return found
 
 
@@ -251,6 +256,16 @@ def _ipv6_settings(device: Device) -> Device:
     device.disable_ipv6 = not present or (directory / "disable_ipv6").read_text().strip() != "0"
     device.accept_ra = present and (directory / "accept_ra").read_text().strip() != "0"
     return device
+
+
+def _merging(device: str) -> tuple[str, ...]:
+    """What of `marks.MERGING` is on. Only hardware has it by default; on virtual devices it is somebody's wish."""
+    if not (CLASS_NET / device / "device").exists():
+        return ()
+    names = {"generic-receive-offload": "gro", "large-receive-offload": "lro"}
+    found = re.findall(r"^\s*([\w-]+): on$", run(["ethtool", "-k", device]), re.MULTILINE)  # not: "on [fixed]"
+    on = {names.get(feature, feature) for feature in found}
+    return tuple(name for name in marks.MERGING if name in on)
 
 
 def _ip(*words: str) -> list[dict[str, Any]]:

@@ -115,6 +115,8 @@ class _LinkTeardown:
         if "disable_ipv6" in earlier:
             setting = f"net/ipv6/conf/{name}/disable_ipv6={earlier['disable_ipv6']}"
             self._add(("sysctl", "-qw", setting), "as it was before setup")
+        if words := [word for kind in marks.MERGING if kind in earlier for word in (kind, earlier[kind])]:
+            self._add(("ethtool", "-K", name, *words), "as it was before setup")
 
     def _restore_row(self, table: str, record: str, external_ids: dict[str, str]) -> None:
         """Put columns back and take the notes away, in one transaction."""

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.shim import AdapterError, Endpoint, WireFormatAdapter, adapter_for
 from deploy.shim.__main__ import main
-from tests.shim.uplink import BEST_WAY, BRIDGE_MAC, DEVICE, HOME_AGENT, SHIM, endpoint
+from tests.shim.uplink import BEST_WAY, BRIDGE_MAC, DEVICE, HOME_AGENT, SHIM, correspondents, endpoint
 from topo import lab
 
 # --- which adapter ---
@@ -119,6 +119,33 @@ def test_a_mac_for_each_home_agent(device: str) -> None:
 
 
 @pytest.mark.lab
+def test_correspondents(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a home agent or without one."""
+    hosts = ["-c", "2001:db8:c::/64", "2001:db8:c::2", "02:00:00:00:00:0b"]
+    assert main([*ATTACH, *hosts]) == 0
+    assert main([*ATTACH[:3], *hosts, "-c", "2001:db8:d::/64", "2001:db8:c::2", "02:00:00:00:00:0b"]) == 0
+    status = adapter_for("netdev").status(device)
+    assert status.endpoints == ()
+    assert status.correspondents == (correspondents(), correspondents("2001:db8:d::/64"))
+    assert status.as_dict()["correspondents"][0] == {  # type: ignore[index]
+        "prefix": "2001:db8:c::/64",
+        "tunnel_end_point": "2001:db8:c::2",
+        "bridge_mac": "02:00:00:00:00:0b",
+        "esp_is_signalling": False,
+    }
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    shown = "2001:db8:c::/64 (tunnel end point 2001:db8:c::2, bridge 02:00:00:00:00:0b)"
+    assert ["correspondents", shown] in [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("end_point", ["::", "ff02::1", "fe80::1", "::1"])
+def test_tunnel_end_point_must_be_reachable(end_point: str) -> None:
+    with pytest.raises(ValueError, match="routable unicast"):
+        correspondents(end_point=end_point)
+
+
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -127,6 +154,9 @@ def test_a_mac_for_each_home_agent(device: str) -> None:
         ([*ATTACH[:4], "10.0.0.1", *ATTACH[5:]], "10.0.0.1"),
         ([*ATTACH[:6], "02:00"], "MAC address of 6 octets"),
         ([*ATTACH[:6], "no:mac"], "hexadecimal"),
+        ([*ATTACH, "-c", "2001:db8::1/64", "2001:db8::2", BRIDGE_MAC], "behind the prefix"),
+        ([*ATTACH, "-c", "2001:db8::", "2001:db8::2", BRIDGE_MAC], "a prefix such as"),
+        (ATTACH[:3], "at least one home agent or"),
     ],
 )
 def test_errors_are_one_line(device: str, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet6 import UDP, IPv6
+from scapy.layers.inet6 import HAO, UDP, IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import GRE, Ether
 from scapy.packet import Packet, Raw
 
@@ -29,6 +29,7 @@ from tests.shim.uplink import (
     TCX,
     Side,
     Uplink,
+    correspondents,
     endpoint,
     old_kernel,
 )
@@ -342,6 +343,94 @@ def test_maps_of_another_make(wire: Uplink, monkeypatch: pytest.MonkeyPatch, tmp
     assert wire.adapter.attach(DEVICE, [endpoint()]).counters["ingress_tunnel"] == 0
     assert converts(wire)
     assert wire.adapter.status(DEVICE).counters["ingress_tunnel"] == 1
+
+
+def another_build(directory: Path) -> Path:
+    """An object that does the same, from source that differs in something."""
+    for path in (SHIM / "build", SHIM / "ip6ip6.bpf.c", *SHIM.glob("*.h")):
+        shutil.copy(path, directory)
+    header = directory / "extension_headers.h"
+    header.write_text(header.read_text().replace("MAX_OPTIONS 16", "MAX_OPTIONS 15"))
+    subprocess.run([directory / "build"], check=True)
+    return directory / "ip6ip6.bpf.o"
+
+
+def test_another_build_is_told_and_brought_in(
+    wire: Uplink, way: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is attached stays attached and counts on; the status says that it is not what is on the disk."""
+    wire.adapter.attach(DEVICE, [endpoint()], [correspondents()])
+    assert converts(wire)
+    programs = lab.run("bpftool net show").stdout
+    with monkeypatch.context() as patch:
+        patch.setattr(userspace, "OBJECT", another_build(tmp_path))
+        outdated = wire.adapter.status(DEVICE)
+        assert not outdated.attached
+        assert outdated.problems == ("another version of the adapter is attached: attach again",)
+        assert (outdated.ingress, outdated.egress) == way
+        assert converts(wire)
+        after = wire.adapter.attach(DEVICE, outdated.endpoints, outdated.correspondents)
+        assert after.attached
+        assert after.counters["ingress_tunnel"] == 2
+        assert lab.run("bpftool net show").stdout != programs
+        assert converts(wire)
+    assert not wire.adapter.status(DEVICE).attached
+
+
+def test_pins_of_a_version_without_correspondents(wire: Uplink) -> None:
+    """An update from the first version: its maps for what has another name now are taken away, its counters stay."""
+    wire.adapter.attach(DEVICE, [endpoint()])
+    assert converts(wire)
+    (directory,) = Path("/sys/fs/bpf/mip6").glob(f"*/{DEVICE}")
+    (directory / "end_points").rename(directory / "home_agents")
+    for name in ("correspondents", "build"):
+        (directory / name).unlink()
+    assert wire.adapter.status(DEVICE).problems == ("another version of the adapter is attached: attach again",)
+    status = wire.adapter.attach(DEVICE, [endpoint()])
+    assert status.attached
+    assert status.counters["ingress_tunnel"] == 1
+    assert not (directory / "home_agents").exists()
+    assert converts(wire)
+
+
+def test_correspondents_change(wire: Uplink) -> None:
+    """Those of several bridges, one of them a home link's, longer prefixes in shorter ones; then others."""
+    hosts = (
+        correspondents("2001:db8:1::/64", HOME_AGENT, BRIDGE_MAC),
+        correspondents("2001:db8:c::/48"),
+        correspondents("2001:db8:c:8000::/52", "2001:db8:c:8000::2", "02:00:00:00:00:0d", esp=True),
+    )
+    assert wire.adapter.attach(DEVICE, [endpoint()], hosts).correspondents == hosts
+    places = {
+        "2001:db8:1::99": (HOME_AGENT, BRIDGE_MAC),
+        "2001:db8:c:7fff::99": ("2001:db8:c::2", "02:00:00:00:00:0b"),
+        "2001:db8:c:8fff::99": ("2001:db8:c:8000::2", "02:00:00:00:00:0d"),
+    }
+    for host, (end_point, mac) in places.items():
+        (frame,) = map(Ether, wire.coming_in(with_home_address(host)))
+        assert (frame.dst, frame[IPv6].dst, frame[IPv6].nh) == (mac, end_point, 47)
+
+    status = wire.adapter.attach(DEVICE, [], hosts[1:2])
+    assert (status.endpoints, status.correspondents) == ((), hosts[1:2])
+    for host in ("2001:db8:1::99", HOME_AGENT):
+        frame = bytes(with_home_address(host))
+        assert wire.coming_in(frame) == [frame]
+    (frame,) = map(Ether, wire.coming_in(with_home_address("2001:db8:c:8fff::99")))
+    assert frame[IPv6].dst == "2001:db8:c::2"
+
+
+def with_home_address(destination: str) -> Packet:
+    option = IPv6ExtHdrDestOpt(options=[HAO(hoa="2001:db8:1::100")])
+    return Ether(src=ROUTER_MAC, dst=BRIDGE_MAC) / IPv6(src=CARE_OF, dst=destination) / option / UDP()
+
+
+def test_prefix_of_two_bridges_is_refused(wire: Uplink) -> None:
+    other = correspondents(end_point="2001:db8:c::3")
+    with pytest.raises(AdapterError, match="prefix 2001:db8:c::/64 is there twice"):
+        wire.adapter.attach(DEVICE, [], [correspondents(), other])
+    with pytest.raises(AdapterError, match=f"prefix {HOME_AGENT}/128 is there twice"):
+        wire.adapter.attach(DEVICE, [endpoint()], [correspondents(f"{HOME_AGENT}/128")])
+    assert not wire.adapter.status(DEVICE).attached
 
 
 def test_trouble_is_told_in_words(wire: Uplink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,15 +11,23 @@
 #include "extension_headers.h"
 #include "wire.h"
 
-/* ICMPv6 types of Neighbor Discovery: RFC 4861 section 4 */
+/* ICMPv6 types of Neighbor Discovery (RFC 4861 section 4) and of Mobile IPv6 (RFC 6275 sections 6.5 to 6.8) */
 #define ROUTER_SOLICITATION 133
 #define REDIRECT 137
+#define HOME_AGENT_DISCOVERY_REQUEST 144
+#define MOBILE_PREFIX_ADVERTISEMENT 147
+
+static __always_inline int is_signalling(__u8 icmp_type)
+{
+	return (icmp_type >= ROUTER_SOLICITATION && icmp_type <= REDIRECT) ||
+	       (icmp_type >= HOME_AGENT_DISCOVERY_REQUEST && icmp_type <= MOBILE_PREFIX_ADVERTISEMENT);
+}
 
 /*
  * What becomes of a packet with a Home Address option, by what follows its header (`next`, at `offset`): the counter of the
- * verdict. Messages of Mobile IPv6 itself are the controller's or the host's business (9.3.1), AH covers the option, and
- * Neighbor Discovery is between neighbours. All fragments of a packet get the same verdict, from the one header that every
- * fragment header names.
+ * verdict. Messages of Mobile IPv6 itself are the controller's or the host's business (9.3.1; a Mobile Prefix Solicitation
+ * has the option, too), AH covers the option, and Neighbor Discovery is between neighbours. All fragments of a packet get
+ * the same verdict, from the one header that every fragment header names.
  */
 static __noinline int verdict_behind_option(struct xdp_md *ctx, __u32 offset, __u32 next, int esp_is_signalling)
 {
@@ -38,8 +46,7 @@ static __noinline int verdict_behind_option(struct xdp_md *ctx, __u32 offset, __
 		if (bpf_xdp_load_bytes(ctx, offset, header, sizeof(header)))
 			return INGRESS_HOME_ADDRESS_PASSED;
 		if (next == NEXT_ICMPV6)
-			return header[0] >= ROUTER_SOLICITATION && header[0] <= REDIRECT ? INGRESS_SIGNALLING_PASSED
-											  : INGRESS_HOME_ADDRESS;
+			return is_signalling(header[0]) ? INGRESS_SIGNALLING_PASSED : INGRESS_HOME_ADDRESS;
 		if (next == NEXT_FRAGMENT) {
 			fragment = header[2] || header[3];
 			offset += FRAGMENT_HEADER;
@@ -71,7 +78,7 @@ static __noinline int route_in(struct xdp_md *ctx)
 	struct gre *gre;
 	__u64 options = 0;
 	__u32 payload;
-	int verdict;
+	int is_usual, verdict;
 
 	if (data + HEADERS > end)
 		return NO_CORRESPONDENT;
@@ -83,17 +90,17 @@ static __noinline int route_in(struct xdp_md *ctx)
 	}
 	if (bpf_xdp_load_bytes(ctx, HEADERS + options, &option, sizeof(option)))
 		return NO_CORRESPONDENT;
-	verdict = option.option == OPTION_HOME_ADDRESS && option.length == ROUTE_LENGTH &&
-		  option.option_length == sizeof(option.home_address) &&
-		  only_padding(option.padding, sizeof(option.padding), 0);
-	if (!verdict && !has_home_address(ctx, HEADERS + options))
+	is_usual = option.option == OPTION_HOME_ADDRESS && option.length == ROUTE_LENGTH &&
+		   option.option_length == sizeof(option.home_address) &&
+		   only_padding(option.padding, sizeof(option.padding), 0);
+	if (!is_usual && !has_home_address(ctx, HEADERS + options))
 		return NO_CORRESPONDENT;
 	correspondent = correspondent_of(&outer.ip.daddr);
 	if (!correspondent)
 		return NO_CORRESPONDENT;
 
 	payload = bpf_ntohs(outer.ip.payload_len);
-	if (!verdict || options > MAX_HOP_BY_HOP || HEADERS + payload > bpf_xdp_get_buff_len(ctx) ||
+	if (!is_usual || options > MAX_HOP_BY_HOP || HEADERS + payload > bpf_xdp_get_buff_len(ctx) ||
 	    payload < options + HOME_ADDRESS_HEADER || payload + ROUTE_OVERHEAD > 0xffff ||
 	    (options && (bpf_xdp_load_bytes(ctx, HEADERS, hop_by_hop, options) || has_home_address(ctx, HEADERS))))
 		return count(INGRESS_HOME_ADDRESS_PASSED, XDP_PASS);

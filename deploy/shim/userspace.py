@@ -61,7 +61,7 @@ COUNTERS: Final = (
     "egress_offload_dropped",  # a large packet to be cut into segments by the device
     "egress_error_dropped",  # the kernel refused to take the header away
     "ingress_home_address",  # converted: a Home Address option taken off
-    "ingress_signalling_passed",  # Home Address option before Mobility Header, AH, a home agent's ESP, or ND
+    "ingress_signalling_passed",  # Home Address option and Mobile IPv6's own messages, AH, a home agent's ESP, ND
     "ingress_home_address_passed",  # a Home Address option twice, in the wrong place, or with other options
     "ingress_icmp_error",  # converted: quotes a packet as the correspondent sent it, without the Routing Header
     "ingress_icmp_error_passed",  # quotes too little of such a packet, or points into the Routing Header

@@ -7,7 +7,9 @@ from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import (
     HAO,
     ICMPv6EchoReply,
+    ICMPv6MPSol,
     ICMPv6ND_NS,
+    ICMPv6ND_Redirect,
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
@@ -200,6 +202,8 @@ PADDING = bytes([1, 2, 0, 0])
             wire(option_header(), IPv6ExtHdrFragment(nh=51, m=1) / Raw(bytes(16))), "signalling", id="fragment of ah"
         ),
         pytest.param(wire(option_header(), ICMPv6ND_NS(tgt=CORRESPONDENT)), "signalling", id="neighbor solicitation"),
+        pytest.param(wire(option_header(), ICMPv6ND_Redirect()), "signalling", id="redirect"),
+        pytest.param(wire(option_header(), ICMPv6MPSol(), dst=HOME_AGENT), "signalling", id="prefix solicitation"),
         pytest.param(
             wire(IPv6ExtHdrDestOpt(options=[HOME_ADDRESS, HOME_ADDRESS]), DATA), "home_address", id="twice in a header"
         ),

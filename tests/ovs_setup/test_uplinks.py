@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from deploy.ovs import state
 from deploy.shim import adapter_for, userspace
-from tests.ovs_setup.site import HOME, ROOT, Site
+from tests.ovs_setup.site import HOME, Site
+from tests.shim.uplink import another_build
 from topo.lab import run
 
 pytestmark = pytest.mark.lab
@@ -86,13 +85,7 @@ def test_another_build_of_the_adapter_is_brought_in(
     """An update of the software: setup attaches what is on the disk now, and is content then."""
     site.configure(HOME)
     site.setup()
-    shim = ROOT / "deploy" / "shim"
-    for path in (shim / "build", shim / "ip6ip6.bpf.c", *shim.glob("*.h")):
-        shutil.copy(path, tmp_path)
-    header = tmp_path / "extension_headers.h"
-    header.write_text(header.read_text().replace("MAX_OPTIONS 16", "MAX_OPTIONS 15"))
-    subprocess.run([tmp_path / "build"], check=True)
-    monkeypatch.setattr(userspace, "OBJECT", tmp_path / "ip6ip6.bpf.o")
+    monkeypatch.setattr(userspace, "OBJECT", another_build(tmp_path))
     assert len([line for line in site.setup() if "deploy.shim attach" in line]) == 1
     assert site.setup() == ["nothing to do"]
     assert adapter_for("netdev").status("uplink0").attached

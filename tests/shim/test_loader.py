@@ -29,6 +29,7 @@ from tests.shim.uplink import (
     TCX,
     Side,
     Uplink,
+    another_build,
     correspondents,
     endpoint,
     old_kernel,
@@ -343,16 +344,6 @@ def test_maps_of_another_make(wire: Uplink, monkeypatch: pytest.MonkeyPatch, tmp
     assert wire.adapter.attach(DEVICE, [endpoint()]).counters["ingress_tunnel"] == 0
     assert converts(wire)
     assert wire.adapter.status(DEVICE).counters["ingress_tunnel"] == 1
-
-
-def another_build(directory: Path) -> Path:
-    """An object that does the same, from source that differs in something."""
-    for path in (SHIM / "build", SHIM / "ip6ip6.bpf.c", *SHIM.glob("*.h")):
-        shutil.copy(path, directory)
-    header = directory / "extension_headers.h"
-    header.write_text(header.read_text().replace("MAX_OPTIONS 16", "MAX_OPTIONS 15"))
-    subprocess.run([directory / "build"], check=True)
-    return directory / "ip6ip6.bpf.o"
 
 
 def test_another_build_is_told_and_brought_in(

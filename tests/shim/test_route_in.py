@@ -160,6 +160,14 @@ def test_who_is_a_correspondent(
     assert frames == [converted(*upper, dst=destination, end_point=end_point, mac=mac)]
 
 
+@pytest.mark.parametrize("source", [HOME_AGENT, OFFICE_END_POINT, CORRESPONDENT, HOME])
+def test_source_on_the_wire_is_what_flows_see(uplink: Uplink, source: str) -> None:
+    """Whoever it claims to be, it is held against the bindings like any other care-of address."""
+    (frame,) = map(Ether, uplink.coming_in(wire(option_header(), DATA, src=source)))
+    assert (frame[IPv6].src, frame[IPv6].dst, frame[GRE].key) == (source, OFFICE_END_POINT, 1)
+    assert (frame[IPv6:2].src, frame[IPv6:2].dst) == (HOME, CORRESPONDENT)
+
+
 def test_what_lies_behind_the_packet_stays_behind_it(uplink: Uplink) -> None:
     """Ethernet padding is outside the payload length; so it is afterwards."""
     frames = uplink.coming_in(as_bytes(wire(option_header(), DATA)) + b"padding")

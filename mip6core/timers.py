@@ -11,20 +11,22 @@ import heapq
 from itertools import count
 from typing import Final
 
+NONE: Final = 0  # is no record's number
 _COMPACT_FROM: Final = 64  # below this many records a heap is not worth rebuilding
 
 
 class Timed:
     """Base of what can wait in a TimerQueue."""
 
-    __slots__ = ("due", "record")
+    __slots__ = ("due", "record", "record_due")
 
     def __init__(self) -> None:
         self.due: float | None = None  # monotonic seconds; None: not waiting
-        self.record: _Record | None = None  # the one record in the heap that counts for this item
+        self.record = NONE  # the number of the one record in the heap that counts for this item
+        self.record_due = 0.0  # when that record comes up
 
 
-_Record = tuple[float, int, Timed]
+_Record = tuple[float, int, Timed]  # when it comes up, its number
 
 
 class TimerQueue:
@@ -34,7 +36,7 @@ class TimerQueue:
 
     def __init__(self) -> None:
         self._heap: list[_Record] = []
-        self._order = count()  # breaks ties, so that two items are never compared
+        self._order = count(1)  # breaks ties, so that two items are never compared
         self._waiting = 0
 
     def __len__(self) -> int:
@@ -46,8 +48,7 @@ class TimerQueue:
         if item.due is None:
             self._waiting += 1
         item.due = due
-        record = item.record
-        if record is None or due < record[0]:
+        if item.record == NONE or due < item.record_due:
             self._push(item, due)
 
     def cancel(self, item: Timed) -> None:
@@ -62,18 +63,16 @@ class TimerQueue:
         """The earliest deadline, or None."""
         heap = self._heap
         while heap:
-            record = heap[0]
-            item = record[2]
-            if item.record is not record:
+            due, record, item = heap[0]
+            if item.record != record:
                 heapq.heappop(heap)
             elif item.due is None:
                 heapq.heappop(heap)
-                item.record = None
-            elif item.due > record[0]:
-                item.record = (item.due, next(self._order), item)
-                heapq.heapreplace(heap, item.record)
+                item.record = NONE
+            elif item.due > due:
+                heapq.heapreplace(heap, self._record(item, item.due))
             else:
-                return record[0]
+                return due
         return None
 
     def may_be_due(self, now: float) -> bool:
@@ -87,25 +86,28 @@ class TimerQueue:
         if due is None or due > now:
             return None
         item = heapq.heappop(self._heap)[2]
-        item.due = item.record = None
+        item.due, item.record = None, NONE
         self._waiting -= 1
         return item
 
     def _push(self, item: Timed, due: float) -> None:
-        record = (due, next(self._order), item)
-        item.record = record
-        heapq.heappush(self._heap, record)
+        heapq.heappush(self._heap, self._record(item, due))
         if len(self._heap) > _COMPACT_FROM + 2 * self._waiting:
             self._compact()
+
+    def _record(self, item: Timed, due: float) -> _Record:
+        """A new record, which counts for `item` from now on."""
+        item.record, item.record_due = next(self._order), due
+        return due, item.record, item
 
     def _compact(self) -> None:
         """Leave out the records of items that were cancelled or brought forward."""
         live = []
         for record in self._heap:
             item = record[2]
-            if item.record is record:
+            if item.record == record[1]:
                 if item.due is None:
-                    item.record = None
+                    item.record = NONE
                 else:
                     live.append(record)
         heapq.heapify(live)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from mip6core.addresses import Address
 from mip6core.codec import checksum, options
@@ -28,6 +28,16 @@ class MHType(IntEnum):
     BINDING_ERROR = 7
 
 
+# As plain ints: reading a member of an enumeration costs as much as a function call in Python 3.11.
+_BINDING_REFRESH_REQUEST: Final = MHType.BINDING_REFRESH_REQUEST.value
+_HOME_TEST_INIT: Final = MHType.HOME_TEST_INIT.value
+_CARE_OF_TEST_INIT: Final = MHType.CARE_OF_TEST_INIT.value
+_HOME_TEST: Final = MHType.HOME_TEST.value
+_CARE_OF_TEST: Final = MHType.CARE_OF_TEST.value
+_BINDING_UPDATE: Final = MHType.BINDING_UPDATE.value
+_BINDING_ACKNOWLEDGEMENT: Final = MHType.BINDING_ACKNOWLEDGEMENT.value
+_BINDING_ERROR: Final = MHType.BINDING_ERROR.value
+
 # Plain ints: testing a bit of an IntFlag costs more than parsing the message.
 BU_ACKNOWLEDGE: Final = 0x8000  # A
 BU_HOME_REGISTRATION: Final = 0x4000  # H
@@ -48,45 +58,41 @@ _ERROR = struct.Struct("!4BHBB16s")
 class BindingRefreshRequest:
     """Section 6.1.2."""
 
-    mh_type: ClassVar[int] = 0
     options: tuple[MobilityOption, ...] = ()
 
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
-        return bytes((NO_NEXT_HEADER, 0, self.mh_type, 0, 0, 0, 0, 0))
+        return bytes((NO_NEXT_HEADER, 0, _BINDING_REFRESH_REQUEST, 0, 0, 0, 0, 0))
 
 
 @dataclass(slots=True)
 class HomeTestInit:
     """Section 6.1.3."""
 
-    mh_type: ClassVar[int] = 1
     home_init_cookie: bytes  # 8 octets
     options: tuple[MobilityOption, ...] = ()
 
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
-        return _INIT.pack(NO_NEXT_HEADER, 0, self.mh_type, 0, 0, 0, self.home_init_cookie)
+        return _INIT.pack(NO_NEXT_HEADER, 0, _HOME_TEST_INIT, 0, 0, 0, self.home_init_cookie)
 
 
 @dataclass(slots=True)
 class CareOfTestInit:
     """Section 6.1.4."""
 
-    mh_type: ClassVar[int] = 2
     care_of_init_cookie: bytes  # 8 octets
     options: tuple[MobilityOption, ...] = ()
 
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
-        return _INIT.pack(NO_NEXT_HEADER, 0, self.mh_type, 0, 0, 0, self.care_of_init_cookie)
+        return _INIT.pack(NO_NEXT_HEADER, 0, _CARE_OF_TEST_INIT, 0, 0, 0, self.care_of_init_cookie)
 
 
 @dataclass(slots=True)
 class HomeTest:
     """Section 6.1.5."""
 
-    mh_type: ClassVar[int] = 3
     home_nonce_index: int
     home_init_cookie: bytes  # 8 octets
     home_keygen_token: bytes  # 8 octets
@@ -95,14 +101,13 @@ class HomeTest:
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
         fields = self.home_nonce_index, self.home_init_cookie, self.home_keygen_token
-        return _TEST.pack(NO_NEXT_HEADER, 0, self.mh_type, 0, 0, *fields)
+        return _TEST.pack(NO_NEXT_HEADER, 0, _HOME_TEST, 0, 0, *fields)
 
 
 @dataclass(slots=True)
 class CareOfTest:
     """Section 6.1.6."""
 
-    mh_type: ClassVar[int] = 4
     care_of_nonce_index: int
     care_of_init_cookie: bytes  # 8 octets
     care_of_keygen_token: bytes  # 8 octets
@@ -111,14 +116,13 @@ class CareOfTest:
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
         fields = self.care_of_nonce_index, self.care_of_init_cookie, self.care_of_keygen_token
-        return _TEST.pack(NO_NEXT_HEADER, 0, self.mh_type, 0, 0, *fields)
+        return _TEST.pack(NO_NEXT_HEADER, 0, _CARE_OF_TEST, 0, 0, *fields)
 
 
 @dataclass(slots=True)
 class BindingUpdate:
     """Section 6.1.7."""
 
-    mh_type: ClassVar[int] = 5
     sequence: int
     flags: int  # BU_*; reserved bits as they came
     lifetime: int  # units of 4 seconds; 0 deletes the binding
@@ -126,14 +130,13 @@ class BindingUpdate:
 
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
-        return _UPDATE.pack(NO_NEXT_HEADER, 0, self.mh_type, 0, 0, self.sequence, self.flags, self.lifetime)
+        return _UPDATE.pack(NO_NEXT_HEADER, 0, _BINDING_UPDATE, 0, 0, self.sequence, self.flags, self.lifetime)
 
 
 @dataclass(slots=True)
 class BindingAcknowledgement:
     """Section 6.1.8."""
 
-    mh_type: ClassVar[int] = 6
     status: int  # BindingAcknowledgementStatus, or a value of an extension
     flags: int  # BA_*; reserved bits as they came
     sequence: int
@@ -143,7 +146,7 @@ class BindingAcknowledgement:
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
         return _ACKNOWLEDGEMENT.pack(
-            NO_NEXT_HEADER, 0, self.mh_type, 0, 0, self.status, self.flags, self.sequence, self.lifetime
+            NO_NEXT_HEADER, 0, _BINDING_ACKNOWLEDGEMENT, 0, 0, self.status, self.flags, self.sequence, self.lifetime
         )
 
 
@@ -151,23 +154,26 @@ class BindingAcknowledgement:
 class BindingError:
     """Section 6.1.9."""
 
-    mh_type: ClassVar[int] = 7
     status: int  # BindingErrorStatus, or a value of an extension
     home_address: Address  # of the Home Address option; :: if there was none
     options: tuple[MobilityOption, ...] = ()
 
     def fixed_part(self) -> bytes:
         """All that comes before the options, Header Len and Checksum zero."""
-        return _ERROR.pack(NO_NEXT_HEADER, 0, self.mh_type, 0, 0, self.status, 0, self.home_address)
+        return _ERROR.pack(NO_NEXT_HEADER, 0, _BINDING_ERROR, 0, 0, self.status, 0, self.home_address)
 
 
 @dataclass(slots=True)
 class UnknownMessage:
     """A message of an MH Type not known here; it is answered with Binding Error 2 (section 9.2)."""
 
-    options: ClassVar[tuple[MobilityOption, ...]] = ()
     mh_type: int
     data: bytes  # all that follows the Checksum field, 8n + 2 octets
+
+    @property
+    def options(self) -> tuple[MobilityOption, ...]:
+        """None that are known to be some."""
+        return ()
 
     def fixed_part(self) -> bytes:
         """The whole message, Header Len and Checksum zero."""
@@ -219,20 +225,20 @@ def parse(upper: bytes, source: Address, destination: Address) -> Message:
         raise ParseError("bad_payload_proto", 0)
     if length < _MINIMUM_LENGTH[mh_type]:
         raise ParseError("bad_header_length", 1)
-    if mh_type == BindingUpdate.mh_type:
+    if mh_type == _BINDING_UPDATE:
         sequence, flags, lifetime = _UPDATE_FIELDS.unpack_from(upper, 6)
         return BindingUpdate(sequence, flags, lifetime, options.parse(upper, 12))
-    if mh_type == BindingAcknowledgement.mh_type:
+    if mh_type == _BINDING_ACKNOWLEDGEMENT:
         status, flags, sequence, lifetime = _ACKNOWLEDGEMENT_FIELDS.unpack_from(upper, 6)
         return BindingAcknowledgement(status, flags, sequence, lifetime, options.parse(upper, 12))
-    if mh_type == BindingRefreshRequest.mh_type:
+    if mh_type == _BINDING_REFRESH_REQUEST:
         return BindingRefreshRequest(options.parse(upper, 8))
-    if mh_type == BindingError.mh_type:
+    if mh_type == _BINDING_ERROR:
         return BindingError(upper[6], upper[8:24], options.parse(upper, 24))
-    if mh_type in (HomeTestInit.mh_type, CareOfTestInit.mh_type):
-        init = HomeTestInit if mh_type == HomeTestInit.mh_type else CareOfTestInit
+    if mh_type in (_HOME_TEST_INIT, _CARE_OF_TEST_INIT):
+        init = HomeTestInit if mh_type == _HOME_TEST_INIT else CareOfTestInit
         return init(upper[8:16], options.parse(upper, 16))
-    test = HomeTest if mh_type == HomeTest.mh_type else CareOfTest
+    test = HomeTest if mh_type == _HOME_TEST else CareOfTest
     return test(upper[6] << 8 | upper[7], upper[8:16], upper[16:24], options.parse(upper, 24))
 
 

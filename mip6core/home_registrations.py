@@ -179,14 +179,15 @@ class HomeRegistrations:
         """The one place where a state changes. `request` is the Binding Update, if it is one that happens."""
         before = entry.state
         effect, after = HOME_BINDING[before, what]
-        if before is _ABSENT and after is not _ABSENT:
-            self._make_room(entry.link, now, actions)
-            self.bindings.add(entry)
-        if after is not before:
+        changes = after is not before
+        if changes:
+            if before is _ABSENT:
+                self._make_room(entry.link, now, actions)
+                self.bindings.add(entry)
             entry.set_state(after)
         if effect is not _IGNORE:
             self._effects[effect](entry, request or entry.pending or entry.request, now, actions)
-        if after is _ABSENT and before is not _ABSENT:
+        if changes and after is _ABSENT:
             self.bindings.remove(entry)
 
     def _make_room(self, link: HomeLink, now: float, actions: Actions) -> None:

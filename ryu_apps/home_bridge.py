@@ -214,7 +214,8 @@ class HomeBridge(Role[HomeLink]):
         put = self.outbox.put
         put(templates.DELETE_TUNNEL % (*head, home))
         put(templates.DELETE_REVERSE_TUNNEL % (*head, home, binding.care_of_address))
-        self._protection.delete_flows(home, xid)
+        if self._gateway.active:
+            self._protection.delete_flows(home, xid)
         if not self.link.virtual:
             put(templates.DELETE_PROXY % (*head, home))
             if binding.link_local:
@@ -227,7 +228,8 @@ class HomeBridge(Role[HomeLink]):
         hard = _hard_timeout(binding, now, lifetimes)
         item = cookies.binding_item(binding.sequence, binding.flags)
         put = self.outbox.put
-        self._protection.add_flows(home, xid, hard)
+        if self._gateway.active:
+            self._protection.add_flows(home, xid, hard)
         put(templates.ADD_TUNNEL % (xid, templates.long(self._tunnel_cookie | item), hard, home, care_of))
         put(templates.ADD_REVERSE_TUNNEL % (xid, templates.long(self._reverse_cookie | item), hard, home, care_of))
         if not with_proxy:

@@ -47,11 +47,7 @@ class Gateway:
             accepts = self._accepts_clear if said is None else said == "accept"
             self._nodes[home_address] = MobileNode(associations, accepts, config.authentication is not None)
             self._by_spi.update({association.inbound.spi: association for association in associations.values()})
-
-    @property
-    def active(self) -> bool:
-        """Whether there is any association, so that ESP concerns us."""
-        return bool(self._by_spi)
+        self.active = bool(self._by_spi)  # there is some association, so that ESP concerns us
 
     def return_routability(self, home_address: Address) -> Association | None:
         """The association for Home Test Init and Home Test of a mobile node."""
@@ -152,7 +148,7 @@ class Gateway:
 
     def wrap(self, packet: bytes) -> bytes | None:
         """A packet of the home agent as its policy wants it to leave; None: it must not leave."""
-        if not self._by_spi:
+        if not self.active:
             return packet
         end = IPV6_HEADER
         protocol, destination = packet[6], packet[24:40]

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import socket
@@ -32,10 +31,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.shim import libbpf
-from deploy.shim.adapter import MAC_LENGTH, AdapterError, AdapterStatus, Correspondents, Endpoint
-from mip6core import addresses
-from mip6core.addresses import Address, Prefix
+from deploy.shim import libbpf, maps
+from deploy.shim.adapter import AdapterError, AdapterStatus, Correspondents, Endpoint
 
 OBJECT: Final = Path(__file__).with_name("ip6ip6.bpf.o")
 BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
@@ -70,7 +67,7 @@ COUNTERS: Final = (
     "egress_correspondent_dropped",  # to be route optimised, but from no correspondent of the bridge
 )
 
-_MAPS = ("end_points", "tunnel_sources", "correspondents", "counters", "build")
+_MAPS = (*maps.CONFIGURED, "counters", "build")
 _INGRESS_LINK, _EGRESS_LINK = "ingress_link", "egress_link"
 _EGRESS_FILTER, _EGRESS_QDISC = "egress_filter", "egress_qdisc"
 _OTHERS = (_INGRESS_LINK, _EGRESS_LINK, _EGRESS_FILTER, _EGRESS_QDISC)
@@ -81,7 +78,6 @@ _BUILD_KEY = bytes(4)  # the only index of that array
 _FILTER_PRIORITY = 1
 _FILTER_HANDLE = 0x6D697036
 
-_SIOCGIFHWADDR = 0x8927  # <linux/sockios.h>
 _LONGEST_NAME = 15  # IFNAMSIZ of <linux/if.h>, less the NUL
 
 
@@ -97,11 +93,7 @@ class UserspaceAdapter:
         """See `WireFormatAdapter`. XDP native if the device can, else generic; tcx if the kernel can, else clsact."""
         if not endpoints and not correspondents:
             raise AdapterError("attach needs at least one home agent or correspondents' prefix")
-        maps = {
-            "end_points": _end_points(endpoints, correspondents),
-            "tunnel_sources": _tunnel_sources(endpoints, correspondents),
-            "correspondents": _correspondents(endpoints, correspondents),
-        }
+        entries = maps.entries(endpoints, correspondents)
         directory, ifindex = _directory(device), _ifindex(device)
         if ifindex is None:
             raise AdapterError(f"there is no device {device} in this network namespace")
@@ -109,14 +101,14 @@ class UserspaceAdapter:
             existed = directory.exists()
             try:
                 _make_directory(directory)
-                self._attach(directory, ifindex, maps)
+                self._attach(directory, ifindex, entries)
             except OSError:
                 if not existed:
                     self.detach(device)
                 raise
         return self.status(device)
 
-    def _attach(self, directory: Path, ifindex: int, maps: Mapping[str, Mapping[bytes, bytes]]) -> None:
+    def _attach(self, directory: Path, ifindex: int, entries: maps.Entries) -> None:
         if (build := _build()) is None:
             raise FileNotFoundError(errno.ENOENT, f"{OBJECT} is missing: run deploy/shim/build")
         with libbpf.Object(OBJECT) as program:
@@ -124,8 +116,8 @@ class UserspaceAdapter:
             program.load()
             # Maps first, so that a program that is attached already knows all it needs; egress before ingress,
             # so that nothing comes in that could not be answered.
-            for name, entries in maps.items():
-                _synchronise(program.map_fd(name), entries)
+            for name, wanted in entries.items():
+                _synchronise(program.map_fd(name), wanted)
             _attach_egress(directory, ifindex, program.program_fd("mip6_egress"))
             _attach_ingress(directory, ifindex, program.program_fd("mip6_ingress"))
             libbpf.map_update(program.map_fd("build"), _BUILD_KEY, build)
@@ -167,10 +159,9 @@ class UserspaceAdapter:
         if ifindex is None:
             problems.append("there is no such device in this network namespace")
         with _told(device):
-            sources = _pinned_items(directory / "tunnel_sources")
-            endpoints = _endpoints(sources)
-            correspondents = _correspondents_of(_pinned_items(directory / "correspondents"), endpoints)
-            if not _tunnel_sources(endpoints, correspondents).keys() <= sources.keys():
+            held = {name: _pinned_items(directory / name) for name in maps.CONFIGURED}
+            endpoints, correspondents = maps.served(held)
+            if not maps.entries(endpoints, correspondents)["tunnel_sources"].keys() <= held["tunnel_sources"].keys():
                 problems.append("a bridge has addresses that were not there: attach again")
             with libbpf.pinned(directory / "counters") as fd:
                 if fd is not None:
@@ -280,68 +271,6 @@ def _build() -> bytes | None:
         return None
 
 
-def _end_points(endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents]) -> dict[bytes, bytes]:
-    """Entries of the map end_points."""
-    others = {hosts.tunnel_end_point: b"\0" for hosts in correspondents}
-    return {**others, **{point.home_agent: b"\1" for point in endpoints}}
-
-
-def _source_key(bridge_mac: bytes, source: Address) -> bytes:
-    """struct tunnel_source of wire.h."""
-    return bridge_mac + bytes(2) + source
-
-
-def _tunnel_sources(endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents]) -> dict[bytes, bytes]:
-    """Which outer sources OVS may use for each bridge, and the home agent's address that the wire shall show for it.
-
-    A home agent's own address stays. For the bridge's other addresses, which say nothing about the home agent, the
-    first one listed for that bridge stands, the unspecified one if it has none; the unspecified address is the key for
-    all link-local ones.
-    """
-    entries = {_source_key(point.bridge_mac, point.home_agent): point.home_agent for point in endpoints}
-    shown: dict[bytes, Address] = {}
-    for point in endpoints:
-        shown.setdefault(point.bridge_mac, point.home_agent)
-    for hosts in correspondents:
-        home_agent = shown.setdefault(hosts.bridge_mac, addresses.UNSPECIFIED)
-        entries.setdefault(_source_key(hosts.bridge_mac, hosts.tunnel_end_point), home_agent)
-    for mac, home_agent in shown.items():
-        for source in (addresses.UNSPECIFIED, *_device_addresses(mac)):
-            entries.setdefault(_source_key(mac, source), home_agent)
-    return entries
-
-
-def _endpoints(tunnel_sources: Mapping[bytes, bytes]) -> tuple[Endpoint, ...]:
-    """The home agents that `_tunnel_sources` was made from, in the order of addresses."""
-    points = [
-        Endpoint(home_agent, key[:MAC_LENGTH])
-        for key, home_agent in tunnel_sources.items()
-        if home_agent != addresses.UNSPECIFIED and key == _source_key(key[:MAC_LENGTH], home_agent)
-    ]
-    return tuple(sorted(points, key=lambda point: (point.home_agent, point.bridge_mac)))
-
-
-def _correspondents(endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents]) -> dict[bytes, bytes]:
-    """Entries of the map correspondents: the home agents' own, and these. AdapterError for a prefix of two bridges."""
-    entries: dict[bytes, bytes] = {}
-    for hosts in (*map(Correspondents.home_agent, endpoints), *correspondents):
-        key = struct.pack("=I16s", hosts.prefix.length, hosts.prefix.network)
-        value = struct.pack("=16s6s?x", hosts.tunnel_end_point, hosts.bridge_mac, hosts.esp_is_signalling)
-        if entries.setdefault(key, value) != value:
-            raise AdapterError(f"correspondents' prefix {hosts.prefix} is there twice, and not the same")
-    return entries
-
-
-def _correspondents_of(entries: Mapping[bytes, bytes], endpoints: Sequence[Endpoint]) -> tuple[Correspondents, ...]:
-    """What `_correspondents` was made from, in the order of prefixes."""
-    found = []
-    for key, value in entries.items():
-        length, network = struct.unpack("=I16s", key)
-        found.append(Correspondents(Prefix(network, length), *struct.unpack("=16s6s?x", value)))
-    own = set(map(Correspondents.home_agent, endpoints))
-    return tuple(sorted(set(found) - own, key=lambda hosts: (hosts.prefix.network, hosts.prefix.length)))
-
-
 # --- devices ---
 
 
@@ -350,21 +279,6 @@ def _ifindex(device: str) -> int | None:
         return socket.if_nametoindex(device)
     except OSError:
         return None
-
-
-def _device_addresses(mac: bytes) -> set[Address]:
-    """Global IPv6 addresses of the devices of this network namespace that have this MAC address."""
-    found = set()
-    lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-        for address, _, _, _, _, device in map(str.split, lines):
-            request = struct.pack("16s16x", device.encode())
-            with contextlib.suppress(OSError):  # the device has just gone
-                answer = fcntl.ioctl(channel, _SIOCGIFHWADDR, request)
-                source = bytes.fromhex(address)
-                if answer[18 : 18 + MAC_LENGTH] == mac and not addresses.is_link_local(source):
-                    found.add(source)
-    return found
 
 
 # --- attaching ---

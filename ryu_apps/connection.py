@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import ssl
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
@@ -26,9 +27,13 @@ from ryu_apps.of_compat import (
     ofproto_parser,
 )
 
+if TYPE_CHECKING:
+    from deploy.config.openflow import OpenFlowTls
+
 LOG = logging.getLogger(__name__)
 
 CHUNK: Final = 65_536  # octets
+HANDSHAKE_TIMEOUT: Final = 10.0  # seconds for TLS
 MAX_BATCH: Final = 8  # messages between two writes
 MAX_TURN: Final = 0.005  # seconds
 OF_HEADER: Final = struct.Struct("!BBHI")
@@ -136,11 +141,19 @@ class FastDatapath(controller.Datapath):
         ]
 
 
-def install() -> None:
-    """Make Ryu's server use `FastDatapath` for every switch that connects."""
+def install(tls: OpenFlowTls | None = None) -> None:
+    """Make Ryu's server use `FastDatapath` for every switch that connects, behind TLS if it is to be so.
+
+    Ryu's own TLS serves one connection and forgets its settings then.
+    """
+    context = None if tls is None else _tls_context(tls)
 
     def factory(socket: Any, address: Any) -> None:
         LOG.debug("switch connected peer=%s", address)
+        if context is not None:
+            socket = _with_tls(context, socket, address)
+            if socket is None:
+                return
         with contextlib.closing(FastDatapath(socket, address)) as datapath:
             try:
                 datapath.serve()
@@ -148,3 +161,22 @@ def install() -> None:
                 LOG.exception("connection failed peer=%s dpid=%s", address, datapath.id)
 
     controller.datapath_connection_factory = factory
+
+
+def _tls_context(tls: OpenFlowTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    context.load_verify_locations(tls.switch_ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _with_tls(context: ssl.SSLContext, plain: Any, address: Any) -> Any:
+    """The socket behind TLS; None, and it is closed, if the other side has no right certificate or none in time."""
+    plain.settimeout(HANDSHAKE_TIMEOUT)
+    try:
+        return context.wrap_socket(plain, server_side=True)
+    except OSError as error:  # an SSLError is one
+        LOG.info("switch without a right certificate peer=%s error=%s", address, error)
+        plain.close()
+        return None

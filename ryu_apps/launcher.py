@@ -110,13 +110,14 @@ def _serve(config: Config) -> int:
         project="ryu",
         default_config_files=[],
     )
-    connection.install()
+    connection.install(config.openflow.tls)
     manager = AppManager.get_instance()
     manager.load_apps(["ryu_apps.app"])
     services = manager.instantiate_apps(config=config)
     app = next(found for found in manager.applications.values() if isinstance(found, HomeAgentApp))
     _warn(config)
-    LOG.info("listening openflow=%s:%d", config.openflow.listen, config.openflow.port)
+    transport = "tcp" if config.openflow.tls is None else "tls"
+    LOG.info("listening openflow=%s:%d transport=%s", config.openflow.listen, config.openflow.port, transport)
     # What the imports have made lives for ever, and bindings for long: looking for garbage among them at Python's
     # usual rate costs up to a quarter of the time that a Binding Update takes.
     gc.freeze()

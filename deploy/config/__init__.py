@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from deploy.config import access as access_rules
-from deploy.config import checks, source
+from deploy.config import checks, openflow, source
 from deploy.config import reading as read
 from deploy.config import rest as rest_api
 from deploy.config.inheritance import inherit
@@ -26,6 +26,7 @@ from deploy.config.links import (
     Lifetime,
 )
 from deploy.config.mobile_nodes import MobileNodeConfig
+from deploy.config.openflow import OpenFlow
 from deploy.config.rest import Rest
 from mip6core.access import AccessList
 from mip6core.errors import ConfigError
@@ -48,16 +49,7 @@ __all__ = [
     "parse",
 ]
 
-Port = Annotated[int, read.integer(1, 65_535)]
 Rate = Annotated[int, read.integer(1, 1_000_000)]
-
-
-@dataclass(frozen=True)
-class OpenFlow:
-    """Where switches find the controller."""
-
-    listen: Annotated[str, read.listen] = "127.0.0.1"
-    port: Port = 6653
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ class LimitsConfig:
 class Config:
     """The whole file."""
 
-    openflow: Annotated[OpenFlow, read.section(OpenFlow)] = OpenFlow()
+    openflow: Annotated[OpenFlow, read.section(OpenFlow)] = openflow.DEFAULT
     rest: Annotated[Rest, read.section(Rest)] = rest_api.DEFAULT
     store: Annotated[Store, read.section(Store)] = Store()
     security: Annotated[Security, read.section(Security)] = Security()

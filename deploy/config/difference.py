@@ -52,6 +52,7 @@ RESTART: Final = frozenset(
     {
         "openflow.listen",
         "openflow.port",
+        "openflow.tls",
         *(f"rest.{key}" for key in ("listen", "port", "tokens", "tls", "anonymous")),
         *(f"rest.tokens.{key}" for key in ("scope", "sha256")),
         *(f"home_links.{key}" for key in (*_BRIDGE, "virtual", "tunnel_mtu")),
@@ -63,6 +64,7 @@ SETUP: Final = frozenset(
     {
         "openflow.listen",
         "openflow.port",
+        "openflow.tls",
         "home_links",
         *(f"home_links.{key}" for key in (*_BRIDGE, "virtual", "tunnel_mtu", "prefixes") if key != "next_table"),
         "correspondent_links",

@@ -10,7 +10,7 @@ from deploy.config import IPV6_HEADER, ROUTE_OPTIMIZATION_HEADER, BridgeLinkConf
 from deploy.ovs import guard, marks, prefixes
 from deploy.ovs.adapters import DATAPATH_TYPE, adapter_commands, bridge_mac
 from deploy.ovs.check import check
-from deploy.ovs.commands import Command, vsctl
+from deploy.ovs.commands import Command, ProvisionError, vsctl
 from deploy.ovs.state import Bridge, Controller, FlowTable, Inspector, Interface, Port, State, inspect
 from deploy.shim import adapter_for
 from mip6core import addresses
@@ -28,6 +28,10 @@ def plan(config: Config, inspector: Inspector = inspect) -> list[Command]:
     ProvisionError if something of the operator's is in the way: nothing has been changed then.
     """
     state = inspector()
+    if config.openflow.tls is not None and not state.has_certificate:
+        raise ProvisionError(
+            "Open vSwitch has no certificate to show the controller: ovs-vsctl set-ssl KEY CERT CA-CERT"
+        )
     for link in config.bridge_links:
         check(link, state)
     links = [_LinkPlan(config, link, state) for link in config.bridge_links]
@@ -40,7 +44,8 @@ def plan(config: Config, inspector: Inspector = inspect) -> list[Command]:
 def controller_target(config: Config) -> str:
     """Where switches on this machine find the controller, as OVSDB writes it."""
     listen = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.openflow.listen, config.openflow.listen)
-    return f"tcp:{f'[{listen}]' if ':' in listen else listen}:{config.openflow.port}"
+    transport = "tcp" if config.openflow.tls is None else "ssl"
+    return f"{transport}:{f'[{listen}]' if ':' in listen else listen}:{config.openflow.port}"
 
 
 def route_mark(link: BridgeLinkConfig) -> int:

@@ -109,6 +109,7 @@ class State:
     new_device: Device = field(default_factory=lambda: Device("default", 1500, up=False))  # what new ones start from
     default_routes: list[tuple[str, str]] = field(default_factory=list)  # the kernel's (gateway or "", device)
     marked_routes: dict[int, tuple[str, str]] = field(default_factory=dict)  # OVS's: mark -> (gateway, device)
+    has_certificate: bool = False  # Open vSwitch, for TLS
     guards: dict[int, set[str]] = field(default_factory=dict)  # flows of `guard` by cookie, of all bridges
 
     def bridge_of(self, port: str) -> Bridge | None:
@@ -128,6 +129,7 @@ def inspect() -> State:
     state.new_device = _ipv6_settings(Device("default", 1500, up=False))
     routes = _ip("-6", "route", "show", "default")
     state.default_routes = [(route.get("gateway", ""), route.get("dev", "")) for route in routes]
+    state.has_certificate = bool(_table("SSL", "certificate"))
     state.marked_routes = _marked_routes(run(["ovs-appctl", "ovs/route/show"]))
     for name in state.bridges:
         with contextlib.suppress(ProvisionError):  # ovs-vswitchd has not made it, so it has no flows

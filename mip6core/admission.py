@@ -76,7 +76,11 @@ class Admission:
             and self._link_local_taken(request, entry)
         ):
             return Status.DUPLICATE_ADDRESS_DETECTION_FAILED
-        self._grant(request, home_prefix, valid_units, now)
+        units = min(request.lifetime_units, link.max_lifetime // LIFETIME_UNIT, valid_units)
+        preferred_units = home_prefix.remaining_units(home_prefix.preferred_lifetime, now)
+        request.lifetime_units = int(units)
+        request.expires_at = now + request.lifetime_units * LIFETIME_UNIT
+        request.status = _ACCEPTED if units <= preferred_units and units < valid_units else _PREFIX_DISCOVERY_NECESSARY
         return request.status
 
     def addresses_to_test(self, request: Registration, entry: BindingCacheEntry) -> list[Address]:
@@ -175,10 +179,3 @@ class Admission:
                 return False
             where += [owner.pending.care_of_address for owner in probe.owners if owner.pending is not None]
         return bool(where) and request.care_of_address not in where
-
-    def _grant(self, request: Registration, home_prefix: HomePrefix, valid_units: float, now: float) -> None:
-        units = min(request.lifetime_units, request.link.max_lifetime // LIFETIME_UNIT, valid_units)
-        preferred_units = home_prefix.remaining_units(home_prefix.preferred_lifetime, now)
-        request.status = _ACCEPTED if units <= preferred_units and units < valid_units else _PREFIX_DISCOVERY_NECESSARY
-        request.lifetime_units = int(units)
-        request.expires_at = now + request.lifetime_units * LIFETIME_UNIT

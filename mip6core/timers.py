@@ -60,20 +60,8 @@ class TimerQueue:
                 self._compact()
 
     def next(self) -> float | None:
-        """The earliest deadline, or None."""
-        heap = self._heap
-        while heap:
-            due, record, item = heap[0]
-            if item.record != record:
-                heapq.heappop(heap)
-            elif item.due is None:
-                heapq.heappop(heap)
-                item.record = NONE
-            elif item.due > due:
-                heapq.heapreplace(heap, self._record(item, item.due))
-            else:
-                return due
-        return None
+        """When to call `pop_due`: at the earliest deadline, or before it, where that was moved. None: nothing waits."""
+        return self._heap[0][0] if self._waiting else None
 
     def may_be_due(self, now: float) -> bool:
         """False if nothing is due: the cheap question before `pop_due`."""
@@ -82,13 +70,20 @@ class TimerQueue:
 
     def pop_due(self, now: float) -> Timed | None:
         """Take out the item with the earliest deadline if that is not after `now`."""
-        due = self.next()
-        if due is None or due > now:
-            return None
-        item = heapq.heappop(self._heap)[2]
-        item.due, item.record = None, NONE
-        self._waiting -= 1
-        return item
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            due, record, item = heap[0]
+            if item.record == record and item.due is not None and item.due > due:
+                heapq.heapreplace(heap, self._record(item, item.due))
+                continue
+            heapq.heappop(heap)
+            if item.record == record:
+                item.record = NONE
+                if item.due is not None:
+                    item.due = None
+                    self._waiting -= 1
+                    return item
+        return None
 
     def _push(self, item: Timed, due: float) -> None:
         heapq.heappush(self._heap, self._record(item, due))

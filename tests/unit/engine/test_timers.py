@@ -32,11 +32,13 @@ def test_a_deadline_can_be_moved_both_ways_and_taken_away() -> None:
     queue.schedule(one, 10.0)
     queue.schedule(other, 15.0)
     queue.schedule(one, 20.0)
+    assert queue.next() == 10.0 and due(queue, 10.0) == []  # in vain, and once
     assert queue.next() == 15.0
     queue.schedule(one, 12.0)
     assert queue.next() == 12.0
     queue.cancel(one)
     queue.cancel(one)
+    assert due(queue, 12.0) == []
     assert queue.next() == 15.0 and len(queue) == 1
     queue.schedule(one, 12.0)
     assert due(queue, 100.0) == [one, other]
@@ -72,5 +74,11 @@ def test_it_behaves_like_a_list_of_deadlines(steps: list[tuple[int, str, int]]) 
             assert [model[item] for item in found] == sorted(model[item] for item in found)
             for item in found:
                 del model[item]
-        assert queue.next() == min(model.values(), default=None)
         assert len(queue) == len(model)
+        assert (queue.next() is None) == (not model)
+        assert not model or queue.next() <= min(model.values())
+    # Who comes whenever `next` says so meets every item at its very deadline.
+    while (now := queue.next()) is not None:
+        for item in due(queue, now):
+            assert model.pop(item) == now
+    assert not model

@@ -72,13 +72,14 @@ class Datagram:
         return self.type2_home_address or self.destination
 
 
-def parse(packet: bytes | memoryview) -> Datagram:
+def parse(packet: bytes) -> Datagram:
     """The IPv6 packet at the start of `packet`; octets behind its Payload Length (padding) are left out.
 
     Raises ParseError. Headers may come in any order (RFC 8200 section 4.1) except where RFC 8200 or RFC 6275
     section 6.3 forbid it, and up to MAX_EXTENSION_HEADERS of them.
     """
-    if len(packet) < 40:
+    length = len(packet)
+    if length < 40:
         raise ParseError("truncated")
     first_word, payload_length, next_header, _, source, destination = _HEADER.unpack_from(packet)
     if first_word >> 28 != 6:
@@ -86,12 +87,13 @@ def parse(packet: bytes | memoryview) -> Datagram:
     if source[0] == 0xFF:  # RFC 4291 section 2.7
         raise ParseError("bad_source")
     end = payload_length + 40
-    if end > len(packet):
-        raise ParseError("truncated")
+    if end != length:
+        if end > length:
+            raise ParseError("truncated")
+        packet = packet[:end]
     if payload_length == 0 and next_header == HOP_BY_HOP:
         raise ParseError("jumbogram")  # RFC 2675; no link of ours can carry one
-    data = packet if type(packet) is bytes and len(packet) == end else bytes(packet[:end])
-    datagram = Datagram(data, source, destination, next_header, 40, data[40:])
+    datagram = Datagram(packet, source, destination, next_header, 40, packet[40:])
     if next_header in _EXTENSION_HEADERS:
         _parse_extension_headers(datagram)
     return datagram

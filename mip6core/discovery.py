@@ -104,8 +104,11 @@ class Discovery:
 
     def router_discovery(self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float) -> None:
         """Router Solicitations and Advertisements seen on the link."""
-        if link.virtual or link_layer_source == link.link_layer_address:
-            self._statistics["dropped_own_frame" if not link.virtual else "dropped_no_such_link"] += 1
+        if link.virtual or not link_layer_source:
+            self._drop("no_such_link")
+            return
+        if link_layer_source == link.link_layer_address:
+            self._drop("own_frame")
             return
         message = self._parse(datagram)
         if isinstance(message, RouterAdvertisement):

@@ -290,7 +290,7 @@ class HomeAgent:
         self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
     ) -> None:
         """Solicitations and advertisements about addresses that are defended or under test."""
-        if link.virtual:
+        if link.virtual or not link_layer_source:  # it cannot have come out of a tunnel (RFC 4861 section 7.1)
             self._drop("no_such_link")
             return
         if link_layer_source == link.link_layer_address:

@@ -44,6 +44,12 @@ TICK: Final = 1.0  # seconds between looks at the neighbours
 SYNC_CHUNK: Final = 500  # bindings between two writes while a switch is brought up to date
 PACKET_IN: Final = struct.Struct("!4xH2xQ2xH")  # behind the OpenFlow header: frame's length, cookie, match's length
 OXM_FIELDS: Final = 8 + PACKET_IN.size  # where the match's fields begin
+SHORTEST: Final = {  # octets of each message that a switch hands to `Switch.receive`
+    ofproto.OFPT_PACKET_IN: OXM_FIELDS,
+    ofproto.OFPT_BARRIER_REPLY: 8,
+    ofproto.OFPT_MULTIPART_REPLY: 16,
+    ofproto.OFPT_ERROR: 12,
+}
 
 
 class Switch:
@@ -70,6 +76,9 @@ class Switch:
                 return self._multipart_reply(xid, message)
             return self._error(xid, message)
         except Exception:
+            if len(message) < SHORTEST[message_type]:
+                self.app.statistics["dropped_bad_openflow"] += 1
+                return True
             self.app.statistics["internal_errors"] += 1
             LOG.exception("message not handled dpid=%016x message=%s", self.datapath.id, message.hex())
             return True

@@ -68,7 +68,7 @@ def _change(steps: list[Step], others: Sequence[Sequence[Step]], chance: random.
         index = chance.randrange(len(steps))
         op, number, data = steps[index]
         if op in (Op.HOME_PUNT, Op.VIRTUAL_PUNT) and what < 0.40:
-            number = chance.randrange(len(KINDS))
+            number = chance.randrange(3 * len(KINDS))
         elif op != Op.WAIT:
             data = changed(data, others, chance)
         steps[index] = (op, number, data)

@@ -118,6 +118,9 @@ CONFIGURATION: Final[dict[str, Any]] = {
 }
 
 
+TUNNEL_SOURCES: Final = tuple(IPv6Address(text).packed for text in (CARE_OF, OTHER_CARE_OF, ROUTER))
+
+
 def frame(packet: Packet | bytes, mac: str = ROUTER_MAC, to: str = MACS[0]) -> bytes:
     return bytes(Ether(src=mac, dst=to, type=0x86DD)) + bytes(packet)
 
@@ -125,6 +128,11 @@ def frame(packet: Packet | bytes, mac: str = ROUTER_MAC, to: str = MACS[0]) -> b
 def punt(kind: Punt, packet: Packet | bytes, mac: str = ROUTER_MAC) -> Step:
     """A frame that the flows of the home link have punted."""
     return Op.HOME_PUNT, KINDS.index(kind), frame(packet, mac)
+
+
+def from_tunnel(kind: Punt, packet: Packet | bytes) -> Step:
+    """The same for a packet that the adapter has taken a Home Address option off."""
+    return Op.HOME_PUNT, KINDS.index(kind) + len(TUNNEL_SOURCES) * len(KINDS), frame(packet)
 
 
 def wait(seconds: float) -> Step:
@@ -152,7 +160,7 @@ def sealed(kind: str, packet: Packet, source: str | None = None) -> Packet:
         auth_key=INTEGRITY_KEY,
         tunnel_header=header,
     )
-    return association.encrypt(IPv6(bytes(packet)))
+    return association.encrypt(IPv6(bytes(packet)), iv=None if header is None else bytes(16))
 
 
 def tunnelled(packet: Packet, care_of: str = CARE_OF) -> Packet:
@@ -244,6 +252,9 @@ def seeds() -> list[list[Step]]:
         ],
         [*register, punt(Punt.TUNNELLED_DISCOVERY, IPv6(src=HOME_ADDRESS, dst=ANYCAST) / ICMPv6HAADRequest(id=9))],
         [*register, punt(Punt.HOME_DISCOVERY, prefix_solicitation / ICMPv6MPSol(id=9)), wait(3.0)],
+        [*register, from_tunnel(Punt.HOME_DISCOVERY, IPv6(src=HOME_ADDRESS, dst=HOME_AGENT) / ICMPv6MPSol(id=9))],
+        [from_tunnel(Punt.UNBOUND, IPv6(src=HOME_ADDRESS, dst=HOME_AGENT) / UDP()), wait(1.0)],
+        [punt(Punt.ROUTE_TOO_BIG, original), punt(Punt.UNREACHABLE, original)],
         [*protected, punt(Punt.HOME_TEST, home_test), punt(Punt.HOME_TEST_INIT, home_test_init)],
         [*protected, punt(Punt.ESP, sealed("return_routability", home_test_init, CARE_OF)), wait(300.0)],
         [punt(signalling, IPv6(src=CARE_OF, dst=HOME_AGENT) / message) for message in OTHERS],

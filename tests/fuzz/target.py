@@ -33,6 +33,8 @@ OTHER_MESSAGES: Final = (
     ofproto.OFPT_BARRIER_REPLY,
     ofproto.OFPT_MULTIPART_REPLY,
 )
+OXM_IN_PORT: Final = 0x80000004
+NXM_TUN_IPV6_SRC: Final = 0x0001DA10
 WALL_CLOCK: Final = 1.7e9
 
 
@@ -108,7 +110,8 @@ class Target:
 
     def _step(self, op: int, number: int, data: bytes) -> None:
         if op in (Op.HOME_PUNT, Op.VIRTUAL_PUNT):
-            self._punt(self.switches[op], KINDS[number % len(KINDS)], data)
+            # Numbers beyond the kinds are for the same ones out of a tunnel from a care-of address.
+            self._punt(self.switches[op], KINDS[number % len(KINDS)], data, number // len(KINDS))
         elif op == Op.WAIT:
             self._wait(DELAYS[number % len(DELAYS)])
         elif op == Op.REFUSE:
@@ -122,8 +125,15 @@ class Target:
             self._connect(self.switches[number % 2])
         self._answer()
 
-    def _punt(self, switch: Switch, kind: Punt, frame: bytes) -> None:
-        match = struct.pack("!HHIIxxxx", 1, 12, 0x80000004, 1)
+    def _punt(self, switch: Switch, kind: Punt, frame: bytes, tunnel: int = 0) -> None:
+        bridge, _ = self._bridge(switch)
+        if kind not in bridge._punts and kind not in bridge._punts_with_origin:
+            return  # of a role that the bridge does not have
+        fields = struct.pack("!II", OXM_IN_PORT, 1)
+        if tunnel:
+            fields += struct.pack("!I", NXM_TUN_IPV6_SRC) + site.TUNNEL_SOURCES[tunnel % len(site.TUNNEL_SOURCES)]
+        match = struct.pack("!HH", 1, 4 + len(fields)) + fields
+        match += bytes(-len(match) % 8)
         cookie = cookies.cookie(Category.PUNT, 0, kind)
         body = struct.pack("!IHBBQ", ofproto.OFP_NO_BUFFER, len(frame), 1, 60, cookie) + match + b"\0\0" + frame
         self._arrives(switch, ofproto.OFPT_PACKET_IN, 0, body)

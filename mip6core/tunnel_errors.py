@@ -7,10 +7,11 @@ packet for its home address in it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from mip6core.addresses import Address
-from mip6core.bcache import BindingCache
+from mip6core.bcache import BindingCache, BindingCacheEntry
 from mip6core.codec import icmpv6, ipv6
 from mip6core.codec.icmpv6 import DestinationUnreachable, PacketTooBig, ParameterProblem, TimeExceeded
 from mip6core.codec.ipv6 import Datagram
@@ -28,6 +29,17 @@ _LIMIT_OPTION: Final = b"\x04\x01"  # Tunnel Encapsulation Limit, section 4.1.1:
 _MAX_LIMIT: Final = 1  # section 8.2 speaks of a limit of zero, section 8.1 of one
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What follows from an error inside a tunnel."""
+
+    packet: bytes | None = None  # for the original sender
+    narrow: BindingCacheEntry | None = None  # its tunnel does not carry packets of the minimum MTU in one piece
+
+
+_NOTHING: Final = Report()
+
+
 class TunnelErrors:
     """Reads what comes from inside the tunnels of all home links."""
 
@@ -39,18 +51,18 @@ class TunnelErrors:
         self._errors = errors
         self._statistics = statistics
 
-    def relay(self, link: HomeLink, datagram: Datagram, now: float) -> bytes | None:
-        """The packet for the original sender after an ICMPv6 error to the home agent of `link`, or None.
+    def relay(self, link: HomeLink, datagram: Datagram, now: float) -> Report:
+        """What an ICMPv6 error to the home agent of `link` leads to.
 
-        It takes the way of any packet to its destination, which may be a mobile node itself.
+        The packet takes the way of any packet to its destination, which may be a mobile node itself.
         """
         try:
             return self._relay(link, datagram, now)
         except (Discarded, ParseError) as error:
             self._statistics["dropped_" + error.reason] += 1
-            return None
+            return _NOTHING
 
-    def _relay(self, link: HomeLink, datagram: Datagram, now: float) -> bytes | None:
+    def _relay(self, link: HomeLink, datagram: Datagram, now: float) -> Report:
         if datagram.more_fragments or datagram.fragment_offset:
             raise Discarded("fragment")
         if datagram.destination != link.address or datagram.type2_home_address is not None:
@@ -64,24 +76,32 @@ class TunnelErrors:
         headers = _tunnel_headers(quote)
         if headers is None:  # about something that the home agent's host has sent
             self._statistics["ignored_icmpv6_error"] += 1
-            return None
-        if not self._is_ours(link, quote, quote[headers:]):
+            return _NOTHING
+        original = quote[headers:]
+        binding = self._binding(link, quote, original)
+        if binding is None:
             raise Discarded("tunnel_error_not_ours")
+        narrow = binding if _is_narrow(error, headers) else None
         message = _for_original_sender(error, headers)
-        if message is None or not may_be_answered(quote[headers:]):
-            raise Discarded("tunnel_error_not_relayed")
-        sender = quote[headers + 8 : headers + 24]
+        if message is None or not may_be_answered(original):
+            if narrow is None:
+                raise Discarded("tunnel_error_not_relayed")
+            return Report(narrow=narrow)
+        sender = original[8:24]
         if not self._errors.allow(sender, now):
             self._statistics["icmpv6_suppressed"] += 1
-            return None
+            return Report(narrow=narrow)
         self._statistics["tunnel_errors_relayed"] += 1
-        return _packet(link.address, sender, message)
+        return Report(_packet(link.address, sender, message), narrow)
 
-    def _is_ours(self, link: HomeLink, quote: bytes, original: bytes) -> bool:
+    def _binding(self, link: HomeLink, quote: bytes, original: bytes) -> BindingCacheEntry | None:
+        """The one for which the home agent may have sent the tunnel packet."""
         if len(original) < 40 or original[0] >> 4 != 6 or quote[8:24] != link.address:
-            return False
+            return None
         binding = self._bindings.get_bound(original[24:40])
-        return binding is not None and binding.link is link and binding.care_of_address == quote[24:40]
+        if binding is None or binding.link is not link or binding.care_of_address != quote[24:40]:
+            return None
+        return binding
 
 
 def _tunnel_headers(quote: bytes) -> int | None:
@@ -90,14 +110,22 @@ def _tunnel_headers(quote: bytes) -> int | None:
     return upper[1] if upper is not None and upper[0] == IPV6 else None
 
 
+def _is_too_big(error: PacketTooBig, headers: int) -> bool:
+    """Whether the tunnel packet was longer than what the router says it can carry (RFC 8201 section 4)."""
+    return error.mtu < headers + 40 + int.from_bytes(error.invoking[headers + 4 : headers + 6], "big")
+
+
+def _is_narrow(error: _Error, headers: int) -> bool:
+    """Section 7.1 (b): whether packets of the minimum MTU have to be fragmented in the tunnel."""
+    return isinstance(error, PacketTooBig) and error.mtu < MINIMUM_MTU + 40 and _is_too_big(error, headers)
+
+
 def _for_original_sender(error: _Error, headers: int) -> DestinationUnreachable | PacketTooBig | None:
     """Section 8.2; None where it tells nothing to the original sender."""
     if isinstance(error, PacketTooBig):
         original = error.invoking[headers:]
-        length = 40 + int.from_bytes(original[4:6], "big")
         # Section 7.1: a packet of the minimum MTU or less has to get through, and its sender can do nothing about it.
-        # RFC 8201 section 4: no honest router says more than the packet had.
-        if length <= MINIMUM_MTU or error.mtu >= headers + length:
+        if 40 + int.from_bytes(original[4:6], "big") <= MINIMUM_MTU or not _is_too_big(error, headers):
             return None
         return PacketTooBig(max(error.mtu - headers, MINIMUM_MTU), original)
     if isinstance(error, TimeExceeded) and error.code != _HOP_LIMIT_EXCEEDED:

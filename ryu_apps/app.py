@@ -322,6 +322,7 @@ class HomeAgentApp(RyuApp):
             Punt.ICMPV6_ERROR: rates.tunnel_errors,
             Punt.UPLINK_FRAGMENT: rates.fragments,
             Punt.LINK_FRAGMENT: rates.fragments,
+            Punt.NARROW_PATH: rates.fragments,
             Punt.ESP: rates.esp,
             Punt.HOME_TEST: rates.esp,
             Punt.HOME_TEST_INIT: rates.esp,

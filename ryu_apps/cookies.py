@@ -32,6 +32,7 @@ class Category(enum.IntEnum):
     HOME_TEST = 8
     ROUTE_OUT = 9
     ROUTE_IN = 10
+    NARROW_PATH = 11
 
 
 PUNTS: Final = APP_TAG << 8 | Category.PUNT  # what the cookie of a punt flow begins with, in 24 bits

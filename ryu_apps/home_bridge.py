@@ -32,6 +32,7 @@ from ryu_apps.flowspec import FlowSpec, Resubmit
 from ryu_apps.fragments import Fragments
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
+from ryu_apps.narrow_paths import NarrowPaths
 from ryu_apps.of_compat import ofproto
 from ryu_apps.origin import Origin, with_home_address_option
 from ryu_apps.pipeline import Punt, Table
@@ -64,6 +65,7 @@ class HomeBridge(Role[HomeLink]):
         self._gateway = gateway
         self._protection = Protection(self, gateway)
         self._fragments = Fragments(self, {MOBILITY_HEADER: self._signalling, ESP: self._protection.esp})
+        self._narrow_paths = NarrowPaths(self)
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
         self._flows_end: dict[Address, float] = {}  # when a binding's flows end by themselves, monotonic seconds
         self.begin(0)
@@ -85,6 +87,7 @@ class HomeBridge(Role[HomeLink]):
             Punt.TUNNELLED_DISCOVERY: self._tunnelled_discovery,
             Punt.UPLINK_FRAGMENT: self._fragments.by_uplink,
             Punt.LINK_FRAGMENT: self._fragments.from_link,
+            Punt.NARROW_PATH: self._narrow_paths.punted,
         }
         self.punts_with_origin = {
             Punt.UNBOUND: self._unbound,
@@ -164,9 +167,11 @@ class HomeBridge(Role[HomeLink]):
         datagram = self._parse_copy(frame)
         if datagram is None:
             return
-        packet = self.engine.tunnel_errors.relay(self.link, datagram, now)
-        if packet is not None:
-            self.bridge.send_through_pipeline(packet)
+        report = self.engine.tunnel_errors.relay(self.link, datagram, now)
+        if report.packet is not None:
+            self.bridge.send_through_pipeline(report.packet)
+        if report.narrow is not None:
+            self._narrow_paths.found(report.narrow, now)
 
     def way(self, packet: bytes) -> templates.PacketOut | None:
         return None if self.engine.bindings.get_bound(packet[24:40]) is None else self._to_bindings
@@ -189,6 +194,7 @@ class HomeBridge(Role[HomeLink]):
         if previous is None:
             return
         if previous.care_of_address != care_of:
+            self._narrow_paths.ended(home)
             values = (xid, NO_COOKIE, NO_TIMEOUT, home, previous.care_of_address)
             self.outbox.put(templates.DELETE_REVERSE_TUNNEL % values)
         if keep_proxy and binding.link_local and not previous.link_local:
@@ -209,6 +215,7 @@ class HomeBridge(Role[HomeLink]):
         home = binding.home_address
         self._binding = home
         self._flows_end.pop(home, None)
+        self._narrow_paths.ended(home)
         xid = templates.word(self.outbox.next_xid())
         head = (xid, NO_COOKIE, NO_TIMEOUT)
         put = self.outbox.put
@@ -306,6 +313,7 @@ class HomeBridge(Role[HomeLink]):
 
     def tick(self, now: float) -> None:
         self._fragments.tick(now)
+        self._narrow_paths.tick(now)
 
     def link_up(self, now: float) -> None:
         self.engine.link_up(self.link, now)

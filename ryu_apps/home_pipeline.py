@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mip6core.addresses import Prefix, home_agents_anycast, text
+from mip6core.constants import MINIMUM_MTU
 from ryu_apps.cookies import Category, cookie
 from ryu_apps.flowspec import (
     IN_PORT,
@@ -58,7 +59,9 @@ TARGET_LINK_LAYER_ADDRESS: Final = 2
 FIRST_FRAGMENT: Final = 1  # values of ip_frag: any fragment, and whether it is behind the first
 LATER_FRAGMENT: Final = 3
 TUNNEL: Final = 41  # IPv6 in IPv6
+NARROW_MTU: Final = MINIMUM_MTU - 40  # octets in the tunnel on a path of the minimum MTU
 PRIORITY_BINDING: Final = 100
+PRIORITY_NARROW_PATH: Final = 105
 PRIORITY_HOME_TEST: Final = 120
 PRIORITY_HOME_TEST_INIT: Final = 130
 PRIORITY_WATCH: Final = 200
@@ -160,6 +163,10 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     add(Table.BINDINGS, 10, {FROM_TUNNEL: 1}, goto=Table.FORWARD)
     add(Table.BINDINGS, 0, {}, layout.onward)
 
+    # RFC 2473 section 7.1 (b): what does not fit into the tunnel of a narrow path is fragmented by the controller.
+    add_punt(Table.NARROW_PATH, 10, {**ipv6, TOO_BIG: 1}, Punt.NARROW_PATH)
+    add(Table.NARROW_PATH, 0, ipv6, goto=Table.ENCAPSULATE)
+
     # A router's duties before it tunnels: hop limit, packet size, scope of the source (RFC 4291 section 2.5.6)
     for hop_limit in (0, 1):
         add_punt(Table.ENCAPSULATE, 100, {**ipv6, "nw_ttl": hop_limit}, Punt.TUNNEL_ERROR)
@@ -231,6 +238,19 @@ def tunnel_flow(home_address: str, care_of_address: str, value: int, hard_timeou
         (SetField("tun_ipv6_dst", care_of_address),),
         goto=Table.ENCAPSULATE,
         cookie=value,
+        hard_timeout=hard_timeout,
+    )
+
+
+def narrow_path_flow(home_address: str, care_of_address: str, generation: int, hard_timeout: int) -> FlowSpec:
+    """Instead of `tunnel_flow` where the path to the care-of address has the minimum MTU."""
+    return FlowSpec(
+        Table.BINDINGS,
+        PRIORITY_NARROW_PATH,
+        match(**{"eth_type": IPV6, "ipv6_dst": home_address, OPTIMIZED: 0}),
+        (SetField("tun_ipv6_dst", care_of_address), CheckPacketLarger(NARROW_MTU + ETHERNET_HEADER, register=0)),
+        goto=Table.NARROW_PATH,
+        cookie=cookie(Category.NARROW_PATH, generation),
         hard_timeout=hard_timeout,
     )
 

@@ -49,6 +49,7 @@ class Table(enum.IntEnum):
     HOME_ADDRESS_OPTION = 11
     ROUTE_OPTIMIZATION = 15
     BINDINGS = 20
+    NARROW_PATH = 25
     ENCAPSULATE = 30
     TUNNEL_OUTPUT = 31
     FORWARD = 40
@@ -80,6 +81,7 @@ class Punt(enum.IntEnum):
     ICMPV6_ERROR = 20  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
     UPLINK_FRAGMENT = 22  # to the home agent, by an uplink; or a tunnel packet that the adapter has left alone
     LINK_FRAGMENT = 23  # to the home agent, from the link
+    NARROW_PATH = 24  # to be tunnelled in fragments, or too big even for that
     TUNNELLED_DISCOVERY = 21  # a request about home agents out of the reverse tunnel
 
 

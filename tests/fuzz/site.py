@@ -235,6 +235,12 @@ def seeds() -> list[list[Step]]:
             wait(61.0),
         ],
         [*register, *(punt(Punt.ICMPV6_ERROR, error / kind / Raw(quoted)) for kind in ERRORS)],
+        [
+            *register,
+            punt(Punt.ICMPV6_ERROR, error / ICMPv6PacketTooBig(mtu=1280) / Raw(quoted)),
+            punt(Punt.NARROW_PATH, IPv6(src=CORRESPONDENT, dst=HOME_ADDRESS) / UDP() / Raw(bytes(1232))),
+            punt(Punt.NARROW_PATH, original),
+        ],
         [*register, punt(Punt.TUNNEL_ERROR, original), punt(Punt.TUNNEL_ERROR, bytes(original)[:60])],
         [
             *register,

@@ -24,6 +24,7 @@ BINDING_FLOWS: Final = (
     Category.PROXY_ND,
     Category.WATCH,
     Category.HOME_TEST,
+    Category.NARROW_PATH,
 )
 MINIMUM_MTU: Final = 1280
 NEIGHBOR_SOLICITATION: Final = 135

@@ -216,6 +216,7 @@ class Target:
                 f"barriers of {switch.id}": bridge.outbox.unconfirmed,
                 f"messages of {switch.id}": len(bridge.outbox._messages),
                 f"ends of flows of {switch.id}": len(home._flows_end),
+                f"narrow paths of {switch.id}": len(home._narrow_paths),
                 f"fragments of {switch.id}": len(home._fragments._reassembler),
             }
         self._check()

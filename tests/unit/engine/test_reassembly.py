@@ -24,6 +24,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet
 
 from mip6core.errors import ParseError
+from mip6core.fragmentation import fragments
 from mip6core.reassembly import Reassembler, ReassemblyLimits
 
 SOURCE, OWN = "2001:db8:f1::1", "2001:db8:1::2"
@@ -101,6 +102,22 @@ def test_as_scapy_cuts_and_joins(seed: int) -> None:
     assert results[-1] == bytes(udp(octets))
     if len(fragments) > 1:
         assert bytes(defragment6(fragments)) == results[-1]
+
+
+@pytest.mark.parametrize("octets", [1232, 1233, 1240, 1272, 2464, 2465, 9000])
+@pytest.mark.parametrize("mtu", [1280, 1285, 1500])
+def test_our_own_fragments(octets: int, mtu: int) -> None:
+    """As scapy puts them together."""
+    whole = bytes(udp(octets - 8))
+    found = fragments(whole, mtu, 0xDEADBEEF)
+    assert all(len(fragment) <= mtu for fragment in found)
+    if len(whole) <= mtu:
+        assert found == [whole]
+        return
+    assert len(found) == -(-octets // (mtu - 48 & ~7))
+    parsed = [IPv6(fragment) for fragment in found]
+    assert {fragment[IPv6ExtHdrFragment].id for fragment in parsed} == {0xDEADBEEF}
+    assert bytes(defragment6(parsed)) == whole
 
 
 def test_a_packet_without_fragment_header_is_whole() -> None:

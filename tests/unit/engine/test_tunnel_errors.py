@@ -27,6 +27,7 @@ from scapy.packet import Packet
 
 from mip6core.codec import ipv6
 from mip6core.home_agent import Limits
+from mip6core.tunnel_errors import Report
 from tests.unit.engine.shell import COA1, COA2, HOA, Shell
 
 HOME_AGENT, HOME_ADDRESS, CARE_OF, OLD_CARE_OF = "2001:db8:1::2", "2001:db8:1::99", "2001:db8:f1::1", "2001:db8:f2::1"
@@ -62,9 +63,13 @@ def shell() -> Shell:
     return shell
 
 
+def report(shell: Shell, packet: Packet | bytes) -> Report:
+    return shell.ha.tunnel_errors.relay(shell.link, ipv6.parse(bytes(packet)), shell.now)
+
+
 def relay(shell: Shell, packet: Packet | bytes) -> Packet | None:
     """What is sent to the original sender, with a checksum that scapy agrees with."""
-    sent = shell.ha.tunnel_errors.relay(shell.link, ipv6.parse(bytes(packet)), shell.now)
+    sent = report(shell, packet).packet
     if sent is None:
         return None
     found = IPv6(sent)
@@ -115,13 +120,29 @@ def test_packet_too_big(shell: Shell, reported_mtu: int, size: int, limit: int |
 
 @pytest.mark.parametrize(
     ("reported_mtu", "size"),
-    [(1280, 1280), (1280, 1250), (1400, 1360), (9000, 1460)],
-    ids=["of the minimum MTU", "smaller", "it fits", "nonsense"],
+    [(1400, 1360), (9000, 1460), (1320, 1280), (1290, 1250)],
+    ids=["it fits", "nonsense", "it fits in the tunnel", "it fits as well"],
 )
 def test_packet_too_big_that_the_sender_can_do_nothing_about(shell: Shell, reported_mtu: int, size: int) -> None:
     """RFC 2473 section 8.2: only if the original packet is larger than the minimum MTU."""
     assert relay(shell, reported(ICMPv6PacketTooBig(mtu=reported_mtu), tunnelled(inner(size)))) is None
     assert shell.statistics == {"dropped_tunnel_error_not_relayed": 1}
+
+
+@pytest.mark.parametrize(
+    ("reported_mtu", "size", "narrow"),
+    [
+        *((1280, 1280, True), (1289, 1250, True), (1319, 1300, True), (1319, 1280, True), (500, 600, True)),
+        *((1320, 1300, False), (1400, 1440, False), (1290, 1250, False)),
+    ],
+)
+def test_a_path_that_does_not_carry_the_minimum_mtu(shell: Shell, reported_mtu: int, size: int, narrow: bool) -> None:
+    """Section 7.1 (b): the sender cannot send less, so the tunnel packets have to be fragmented."""
+    found = report(shell, reported(ICMPv6PacketTooBig(mtu=reported_mtu), tunnelled(inner(size))))
+    assert (found.narrow is shell.ha.bindings.get_bound(HOA)) == narrow
+    assert (found.packet is not None) == (size > 1280)
+    moved = reported(ICMPv6PacketTooBig(mtu=1280), tunnelled(inner(1280), care_of=OLD_CARE_OF))
+    assert report(shell, moved).narrow is None
 
 
 @pytest.mark.parametrize("limit", [0, 1])

@@ -10,8 +10,11 @@
        |                              +-- bound target --> proxy reply (51, 52)
        +-- Mobility Header, ESP, requests about home agents and prefixes --> punt (60), the only table that outputs to
        |                                                                the controller, each kind through its meter
-       +-- Router Advertisements, ICMPv6 errors to the home agent --> on their way, and a copy to punt (60)
+       +-- Router Advertisements, ICMPv6 errors and later fragments to the home agent --> on their way, and a copy to
+       |                                                                punt (60)
        +-- anything else --> NORMAL, or the table that the operator names
+
+A binding whose tunnel is on a path of the minimum MTU goes by narrow path (25) to encapsulate.
 
 The flows of a home link are in `home_pipeline.py`. Table numbers are fixed; what is not ours goes to the operator's
 table, so that the application can share a bridge.

@@ -231,7 +231,7 @@ class Target:
             seen, self.handler.seen = self.handler.seen, []
             seen = [text for text in seen if "switch refused flows" not in text and "switch error" not in text]
             if seen or app.statistics["internal_errors"] or app.loops.died:
-                raise Failure("\n".join([*seen, str(app.loops.died)]))
+                raise Failure("\n".join([str(app.loops.died), *seen]))
         for switch in self.switches:
             bridge, home = self._bridge(switch)
             reassembler = home._fragments._reassembler

@@ -56,8 +56,7 @@ ND_RESERVED: Final = 1
 ND_OPTIONS_TYPE: Final = 2
 SOLICITED: Final = 0x40000000  # R=0 S=1 O=0: what a proxy answers (RFC 4861 section 7.2.8)
 TARGET_LINK_LAYER_ADDRESS: Final = 2
-FIRST_FRAGMENT: Final = 1  # values of ip_frag: any fragment, and whether it is behind the first
-LATER_FRAGMENT: Final = 3
+FIRST_FRAGMENT: Final = 1  # a value of ip_frag
 TUNNEL: Final = 41  # IPv6 in IPv6
 NARROW_MTU: Final = MINIMUM_MTU - 40  # octets in the tunnel on a path of the minimum MTU
 PRIORITY_BINDING: Final = 100
@@ -104,8 +103,7 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     for priority, fields, kind in (*by_uplinks, (172, to_own, Punt.LINK_FRAGMENT)):
         for protocol in signalling:
             add_punt(Table.CLASSIFY, priority, {**fields, "ip_proto": protocol, "ip_frag": FIRST_FRAGMENT}, kind)
-        later = {**fields, "ip_proto": FRAGMENT, "ip_frag": LATER_FRAGMENT}
-        add_punt(Table.CLASSIFY, priority, later, kind, layout.onward)
+        add_punt(Table.CLASSIFY, priority, {**fields, "ip_proto": FRAGMENT}, kind, layout.onward)
     for priority, fields, kind in by_uplinks:  # whole ones are those with headers that the adapter does not know
         add_punt(Table.CLASSIFY, priority, {**fields, "ip_proto": TUNNEL}, kind)
     # Behind a Home Address option, too: Open vSwitch looks for the type behind extension headers. Other home agents on

@@ -103,15 +103,16 @@ def test_home_discovery_is_punted_to_the_home_agent_alone() -> None:
 def test_fragments_of_signalling_and_of_tunnel_packets_are_punted() -> None:
     """A later one shows only that it is one, so that the host has to have it too."""
     for ipsec, signalling in ((False, {135}), (True, {50, 135})):
-        flows = [flow for flow in _flows(ipsec=ipsec) if dict(flow.match).get("ip_frag")]
-        first = [dict(flow.match) for flow in flows if dict(flow.match)["ip_frag"] == 1]
+        first = _found(_flows(ipsec=ipsec), ip_frag=1)
+        later = _found(_flows(ipsec=ipsec), ip_proto=44)
         for port in (*LAYOUT.uplink_ports, None):
-            assert {match["ip_proto"] for match in first if match.get("in_port") == port} == signalling
-        for flow in flows:
-            later = dict(flow.match)["ip_frag"] == 3
-            assert (dict(flow.match)["ip_proto"] == 44) == later == (LAYOUT.onward in flow.actions)
-            by_uplink = "in_port" in dict(flow.match)
-            kind = Punt.UPLINK_FRAGMENT if by_uplink else Punt.LINK_FRAGMENT
+            found = [dict(flow.match) for flow in first if dict(flow.match).get("in_port") == port]
+            assert {match["ip_proto"] for match in found} == signalling
+        ports = {dict(flow.match).get("in_port") for flow in later}
+        assert ports == {*LAYOUT.uplink_ports, None} and len(later) == len(ports)
+        for flow in (*first, *later):
+            assert (LAYOUT.onward in flow.actions) == (flow in later)
+            kind = Punt.UPLINK_FRAGMENT if "in_port" in dict(flow.match) else Punt.LINK_FRAGMENT
             assert SetField(pipeline.PUNT_KIND, int(kind)) in flow.actions
     tunnels = _found(_flows(), ip_proto=41)
     assert sorted(int(str(dict(flow.match)["in_port"])) for flow in tunnels) == list(LAYOUT.uplink_ports)

@@ -202,9 +202,9 @@ def test_the_last_advertisement(campus: Campus) -> None:
     with LOCAL.recording() as recorder:
         assert campus.manager.stop() == 0
         recorder.wait_for(lambda f: own_advertisement(campus, f) and f[ICMPv6ND_RA].H == 0, "the last one")
+    with LOCAL.recording() as recorder:
         campus.manager.start()
         campus.manager.wait_ready()
-    with LOCAL.recording() as recorder:
         recorder.wait_for(lambda f: own_advertisement(campus, f) and f[ICMPv6ND_RA].H == 1, "the first one")
     assert ask(campus.mobile, ANYCAST, 0x5001)[ICMPv6HAADReply].addresses == [HOME_AGENT]
     assert ROUTER.address in lab.run("ip -6 route", LOCAL.ns).stdout  # still the default router

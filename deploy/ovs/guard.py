@@ -1,8 +1,9 @@
-"""Flows on an uplink bridge that keep the tunnel port from strangers' GRE (two-bridge layout).
+"""Flows on an uplink bridge that keep strangers' tunnel packets from the tunnel's end (two-bridge layout).
 
 On the bridge of a link everything from the patch port counts as tunnelled packets that an uplink's adapter has
-checked. The uplink bridge must not let other ports' GRE through to it: the care-of addresses in that could be forged
-(RFC 6275 sections 9.3.1 and 10.4.5). A standalone bridge loses these flows when ovs-vswitchd restarts, as it loses all.
+checked: GRE, and fragments of what it will make GRE of. The uplink bridge must not let those of other ports through to
+it: the care-of addresses in them could be forged (RFC 6275 sections 9.3.1 and 10.4.5). A fragment behind the first is
+of no use without that. A standalone bridge loses these flows when ovs-vswitchd restarts, as it loses all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ MASK: Final = 0xFFFFFF << 40  # of a cookie: all guards
 OFCTL: Final = ("ovs-ofctl", "-O", "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15")  # whichever the bridge speaks
 PRIORITY: Final = 60_000
 GRE: Final = 47
+IPV6_IN_IPV6: Final = 41  # also of a first fragment
 
 
 def cookie(link: BridgeLinkConfig) -> int:
@@ -27,11 +29,13 @@ def cookie(link: BridgeLinkConfig) -> int:
 
 def flows(link: BridgeLinkConfig) -> list[str]:
     """The flows as `ovs-ofctl dump-flows` prints them, without cookie."""
-    to_end_point = f"ipv6_dst={addresses.text(link.address)},nw_proto={GRE}"
-    checked = [
-        f"priority={PRIORITY + 1},ipv6,in_port={uplink},{to_end_point} actions=NORMAL" for uplink in link.uplinks
-    ]
-    return [*checked, f"priority={PRIORITY},ipv6,{to_end_point} actions=drop"]
+    found = []
+    for protocol in (GRE, IPV6_IN_IPV6):
+        to_end_point = f"ipv6_dst={addresses.text(link.address)},nw_proto={protocol}"
+        for uplink in link.uplinks:
+            found.append(f"priority={PRIORITY + 1},ipv6,in_port={uplink},{to_end_point} actions=NORMAL")
+        found.append(f"priority={PRIORITY},ipv6,{to_end_point} actions=drop")
+    return found
 
 
 def add_command(link: BridgeLinkConfig, flow: str) -> tuple[str, ...]:

@@ -186,7 +186,7 @@ class _LinkPlan:
             present = set()
         for flow in wanted:
             if flow not in present:
-                self._add(guard.add_command(self.link, flow), "GRE from anything but an uplink could be forged")
+                self._add(guard.add_command(self.link, flow), "tunnel packets of others than an uplink could be forged")
 
     def _uplink(self, name: str) -> None:
         bridge = self.state.bridges[self.link.uplink_bridge or self.link.bridge]

@@ -23,11 +23,24 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from tests.flows.campus import HOME_ADDRESS, HOME_AGENT, LOCAL, NEIGHBOUR, REMOTE, Campus
-from tests.flows.stations import MobileNode
+from tests.flows.campus import (
+    HOME_ADDRESS,
+    HOME_AGENT,
+    LOCAL,
+    NEIGHBOUR,
+    REMOTE,
+    STRANGER,
+    TWO_BRIDGES,
+    Campus,
+    Settings,
+)
+from tests.flows.stations import MobileNode, Station
 from topo import lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.parametrize("campus", [Settings(), TWO_BRIDGES], ids=lambda s: s.name, indirect=True, scope="module"),
+]
 
 ORDERS = pytest.mark.parametrize("backwards", [False, True], ids=["in order", "backwards"])
 
@@ -99,10 +112,9 @@ def test_a_home_address_option_behind_the_fragment_header(registered: Campus) ->
 
 @ORDERS
 @pytest.mark.parametrize("destination", [LOCAL, REMOTE], ids=["local", "remote"])
-def test_a_tunnel_packet_in_fragments(registered: Campus, backwards: bool, destination: object) -> None:
+def test_a_tunnel_packet_in_fragments(registered: Campus, backwards: bool, destination: Station) -> None:
     """By the flows, once it is whole: as if it had not been fragmented."""
     mobile = registered.mobile
-    assert isinstance(destination, type(LOCAL))
     inner = udp(HOME_ADDRESS, destination.address, f"whole{backwards}", 1400)
     frames = fragments(mobile, outer(mobile), 41, inner, 1232)
     with destination.recording() as recorder, mobile.recording() as visited:
@@ -154,16 +166,17 @@ def test_only_the_home_address_of_the_care_of_address(registered: Campus) -> Non
     assert counted(registered, "dropped_tunnel_source") == before + len(wrong)
 
 
-def test_no_tunnel_from_a_neighbour(registered: Campus) -> None:
+@pytest.mark.parametrize("sender", [NEIGHBOUR, STRANGER], ids=lambda station: station.ns)
+def test_no_tunnel_from_a_neighbour(registered: Campus, sender: Station) -> None:
     """It could have any source; and parts of one packet that come from both sides are no packet."""
     mobile = registered.mobile
     inner = udp(HOME_ADDRESS, LOCAL.address, "forged")
-    with LOCAL.recording() as local, NEIGHBOUR.recording() as neighbour, mobile.recording() as visited:
+    with LOCAL.recording() as local, sender.recording() as neighbour, mobile.recording() as visited:
         for frame in fragments(mobile, outer(mobile), 41, inner, 200):
-            frame.src, frame.dst = NEIGHBOUR.mac, registered.bridge_mac
+            frame.src, frame.dst = sender.mac, registered.bridge_mac
             neighbour.send(frame)
         first, last = fragments(mobile, outer(mobile), 41, inner, 200)
-        first.src, first.dst = NEIGHBOUR.mac, registered.bridge_mac
+        first.src, first.dst = sender.mac, registered.bridge_mac
         visited.send(last)
         neighbour.send(first)
         for frame in fragments(mobile, outer(mobile), 41, udp(HOME_ADDRESS, LOCAL.address, "right"), 200):
@@ -198,9 +211,8 @@ def test_larger_than_the_home_link_carries(registered: Campus) -> None:
 
 
 @pytest.mark.parametrize("station", [LOCAL, REMOTE], ids=["local", "remote"])
-def test_fragments_to_the_host_itself(registered: Campus, station: object) -> None:
+def test_fragments_to_the_host_itself(registered: Campus, station: Station) -> None:
     """Its kernel puts them together; the manager may see some of them."""
-    assert isinstance(station, type(LOCAL))
     data = random.Random(2).randbytes(4000)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as receiver:
         receiver.bind((HOME_AGENT, 7001))

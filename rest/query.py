@@ -51,16 +51,16 @@ class Query:
             raise bad_request(f"{name}: a whole number from 1 to {highest} is needed")
         return int(value)
 
-    def cursor(self, name: str) -> Address | None:
-        """Where the page before ended."""
+    def cursor(self, name: str, length: int) -> bytes | None:
+        """Where the page before ended: a key of `length` octets."""
         value = self._values.get(name)
         if value is None:
             return None
         try:
-            position = base64.b64decode(value + "==", altchars=b"-_", validate=True)
+            position = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             position = b""
-        if len(position) != 16:
+        if len(position) != length:
             raise bad_request(f"{name}: not a next_cursor of this API")
         return position
 
@@ -73,5 +73,5 @@ def address(value: str, name: str) -> Address:
         raise bad_request(f"{name}: an IPv6 address is needed, such as 2001:db8:1::100") from None
 
 
-def make_cursor(position: Address) -> str:
+def make_cursor(position: bytes) -> str:
     return base64.urlsafe_b64encode(position).decode().rstrip("=")

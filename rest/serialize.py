@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.codec import mh
-from rest.service import BindingView, EventView, HomeAgentView, PrefixView, SwitchView
+from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, PrefixView, SwitchView
 
 FLAGS: Final = {
     "acknowledge": mh.BU_ACKNOWLEDGE,
@@ -34,10 +34,31 @@ def binding(view: BindingView) -> dict[str, Any]:
     }
 
 
+def correspondent(view: CorrespondentView) -> dict[str, Any]:
+    return {
+        "correspondent": addresses.text(view.correspondent),
+        "home_address": addresses.text(view.home_address),
+        "care_of_address": addresses.text(view.care_of_address),
+        "correspondent_link": view.correspondent_link,
+        "sequence": view.sequence,
+        "lifetime": view.lifetime,
+        "remaining_lifetime": max(0, int(view.remaining_lifetime)),
+        "registered_at": timestamp(view.registered_at),
+        "updated_at": timestamp(view.updated_at),
+        "state": view.state,
+        "packets_out": view.packets_out,
+        "bytes_out": view.bytes_out,
+        "packets_in": view.packets_in,
+        "bytes_in": view.bytes_in,
+        "datapath_id": datapath_id(view.datapath_id),
+    }
+
+
 def switch(view: SwitchView) -> dict[str, Any]:
     return {
         "datapath_id": datapath_id(view.datapath_id),
         "home_link": view.home_link,
+        "correspondent_link": view.correspondent_link,
         "bridge": view.bridge,
         "connected": view.connected,
         "address": view.address,

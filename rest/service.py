@@ -27,6 +27,27 @@ class BindingView:
 
 
 @dataclass(slots=True)
+class CorrespondentView:
+    """A binding that a correspondent has, and what its route has carried. Field names are those of the JSON form."""
+
+    correspondent: Address
+    home_address: Address
+    care_of_address: Address
+    correspondent_link: str
+    sequence: int
+    lifetime: int  # seconds granted
+    remaining_lifetime: float  # seconds
+    registered_at: float  # seconds since 1970
+    updated_at: float
+    state: str
+    packets_out: int  # to the mobile node; counters are as old as the last look at the switch's
+    bytes_out: int
+    packets_in: int
+    bytes_in: int
+    datapath_id: int | None  # None: no switch has it
+
+
+@dataclass(slots=True)
 class PortView:
     """A port of a switch."""
 
@@ -40,6 +61,7 @@ class SwitchView:
 
     datapath_id: int | None  # None: not configured, and never connected
     home_link: str | None
+    correspondent_link: str | None
     bridge: str
     connected: bool
     address: str | None = None  # where it connects from
@@ -107,6 +129,15 @@ class Service(Protocol):
 
     def clear_prefix(self, prefix: Prefix) -> int:
         """Forget all bindings whose home address is in a prefix. How many there were."""
+
+    def correspondents(self) -> Sequence[tuple[Address, Address]]:
+        """Correspondent and home address of all bindings of correspondents in any order: a snapshot."""
+
+    def correspondent(self, correspondent: Address, home_address: Address) -> CorrespondentView | None:
+        """The binding of a home address at a correspondent."""
+
+    def clear_correspondent(self, correspondent: Address, home_address: Address) -> bool:
+        """Forget a correspondent's binding and take its flows away. Whether there was one."""
 
     def switches(self) -> list[SwitchView]:
         """All switches, connected or not."""

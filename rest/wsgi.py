@@ -15,7 +15,7 @@ from webob import Request, Response
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
-from rest.resources import bindings, document, events, operation
+from rest.resources import bindings, correspondents, document, events, operation
 from rest.router import Call, Route, Router, Stream, Text, handler
 from rest.service import Service
 
@@ -28,6 +28,10 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 ROUTES: Final = {
     "/v1/bindings": Route({"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings}),
     "/v1/bindings/{home_address}": Route({"GET": bindings.show_binding, "DELETE": bindings.clear_binding}),
+    "/v1/correspondents": Route({"GET": correspondents.list_correspondents}),
+    "/v1/correspondents/{correspondent}/{home_address}": Route(
+        {"GET": correspondents.show_correspondent, "DELETE": correspondents.clear_correspondent}
+    ),
     "/v1/switches": Route({"GET": operation.list_switches}),
     "/v1/home-agents": Route({"GET": operation.list_home_agents}),
     "/v1/prefixes": Route({"GET": operation.list_prefixes}),

@@ -129,6 +129,10 @@ class Role(ABC, Generic[LinkT]):
     def restore(self) -> Iterator[None]:
         """Put the flows that the engine's state asks for, those of one binding at each step."""
 
+    def counted(self, xid: int, message: bytes) -> bool:
+        """A part of an answer to what the role may have asked about its flows. False: it has not."""
+        return False
+
     @abstractmethod
     def tick(self, now: float) -> None:
         """Once a second."""
@@ -257,12 +261,16 @@ class Bridge:
 
     def send_through_pipeline(self, packet: bytes) -> None:
         """Send a packet of ours by the way that any packet to its destination takes, a binding's included."""
-        for role in self.roles.values():
-            way = role.way(packet)
-            if way is not None:
-                self.send_into(way, packet)
-                return
-        self.send_past_bindings(packet)
+        way = self.way(packet)
+        if way is None:
+            self.send_past_bindings(packet)
+        else:
+            self.send_into(way, packet)
+
+    def way(self, packet: bytes) -> templates.PacketOut | None:
+        """The flows that take a packet of ours, if its destination has a binding here."""
+        ways = (role.way(packet) for role in self.roles.values())
+        return next((way for way in ways if way is not None), None)
 
     def send_error(self, frame: bytes, error: bytes | None) -> None:
         """Send the ICMPv6 error that a frame has caused, if it is due one."""

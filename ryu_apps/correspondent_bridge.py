@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.actions import InstallRoute, RefreshRoute, ReleaseRoute, SendDatagram
+from mip6core.addresses import Address
 from mip6core.codec import ipv6
 from mip6core.codec.ipv6 import Datagram
 from mip6core.correspondent import Correspondent, CorrespondentLink
@@ -19,13 +20,16 @@ from ryu_apps.bridge import IPV6_HEADER, NO_COOKIE, NO_TIMEOUT, Bridge, Role
 from ryu_apps.cookies import Category
 from ryu_apps.correspondent_pipeline import CorrespondentLayout
 from ryu_apps.flow_dump import FlowDump
+from ryu_apps.flowspec import Action as FlowAction
 from ryu_apps.flowspec import FlowSpec, Resubmit, SetField
-from ryu_apps.origin import Origin
+from ryu_apps.origin import Origin, with_home_address_option
+from ryu_apps.parameter_problems import is_about_mobility
 from ryu_apps.pipeline import FROM_TUNNEL, Punt, Table
 from ryu_apps.route_counters import RouteCounters, RouteKey
 
 LOG = logging.getLogger(__name__)
 
+TO_ROUTE_OPTIMIZATION: Final = Resubmit(Table.ROUTE_OPTIMIZATION)
 SPARE_TIME: Final = 1  # seconds that the flows outlive a binding; the engine takes them away before
 
 
@@ -48,7 +52,8 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         self._layout = layout
         self._forward = templates.PacketOut(SetField(FROM_TUNNEL, 1), Resubmit(Table.FORWARD))
         self._to_deliver = templates.PacketOut(Resubmit(Table.DELIVER))
-        self._ways_on: dict[int, templates.PacketOut] = {}  # by the port that a packet came in by
+        self._home_addresses: dict[Address, set[Address]] = {}  # of the bindings of each correspondent
+        self._ways_on: dict[tuple[FlowAction, int], templates.PacketOut] = {}  # by the port that a packet came in by
         self.begin(0)
         self._execute |= {
             InstallRoute: self._install,
@@ -58,6 +63,7 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         self.punts = {Punt.CORRESPONDENT_ERROR: self._error}
         self.punts_with_origin = {
             Punt.CORRESPONDENT_SIGNALLING: self._signalling,
+            Punt.CORRESPONDENT_PROBLEM: self._problem,
             Punt.UNBOUND_CORRESPONDENT: self._unbound,
         }
 
@@ -77,14 +83,21 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         elif origin.from_tunnel:
             self.bridge.send_into(self._forward, datagram.packet)
         else:
-            self.outbox.put(self._way_on(origin.in_port).build(frame))
+            self._send_on(self.bridge.layout.onward, origin.in_port, frame)
 
-    def _way_on(self, in_port: int) -> templates.PacketOut:
+    def _problem(self, frame: bytes, origin: Origin, now: float) -> None:
+        """A host's kernel may not know of Mobile IPv6, and complains of what it should leave alone in silence."""
+        if is_about_mobility(frame[14:]):
+            self.statistics["dropped_complaint_about_mobility"] += 1
+        else:
+            self._send_on(TO_ROUTE_OPTIMIZATION, origin.in_port, frame)
+
+    def _send_on(self, action: FlowAction, in_port: int, frame: bytes) -> None:
         """As if the packet had not been punted: the operator's table may look at the port."""
-        way = self._ways_on.get(in_port)
+        way = self._ways_on.get((action, in_port))
         if way is None:
-            way = self._ways_on[in_port] = templates.PacketOut(self.bridge.layout.onward, in_port=in_port)
-        return way
+            way = self._ways_on[action, in_port] = templates.PacketOut(action, in_port=in_port)
+        self.outbox.put(way.build(frame))
 
     def _unbound(self, frame: bytes, origin: Origin, now: float) -> None:
         """A Home Address option that no flow accepts (9.3.1)."""
@@ -93,6 +106,10 @@ class CorrespondentBridge(Role[CorrespondentLink]):
             self.statistics["dropped_truncated"] += 1
             return
         source, home_address, correspondent = origin.tunnel_source, packet[8:24], packet[24:40]
+        to_mobile_node = self.bridge.way(packet)
+        if to_mobile_node is not None:  # it is its own correspondent, and away: the option is for it to judge
+            self.bridge.send_into(to_mobile_node, with_home_address_option(packet, source))
+            return
         binding = self.engine.bindings.get(correspondent, home_address)
         if binding is not None and binding.care_of_address == source and binding.link is self.link:
             self.bridge.send_into(self._to_deliver, packet)  # its flows were on their way
@@ -124,6 +141,11 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         )
         self.execute(self.engine.installation_failed(*key, self.clock()))
 
+    def left_home(self, address: Address) -> None:
+        """A host has turned out to be a mobile node, and is away: from now on it is its own correspondent."""
+        for home_address in tuple(self._home_addresses.get(address, ())):
+            self.execute(self.engine.clear(address, home_address, self.clock()))
+
     # The engine's actions
 
     def _install(self, action: InstallRoute) -> None:
@@ -142,6 +164,10 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         correspondent, home = binding.correspondent, binding.home_address
         self._binding = (correspondent, home)
         self.counters.forget((correspondent, home))
+        others = self._home_addresses.get(correspondent, set())
+        others.discard(home)
+        if not others:
+            self._home_addresses.pop(correspondent, None)
         head = (templates.word(self.outbox.next_xid()), NO_COOKIE, NO_TIMEOUT)
         self.outbox.put(templates.DELETE_ROUTE_OUT % (*head, home, correspondent))
         self.outbox.put(templates.DELETE_ROUTE_IN % (*head, correspondent, home, binding.care_of_address))
@@ -150,6 +176,7 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         """Add the flows, or let them end at another time; the transaction's id."""
         correspondent, home, care_of = binding.correspondent, binding.home_address, binding.care_of_address
         self._binding = (correspondent, home)
+        self._home_addresses.setdefault(correspondent, set()).add(home)
         xid = self.outbox.next_flow_xid(self._binding)
         seconds = math.ceil(binding.expires_at - self.clock()) + SPARE_TIME
         hard = templates.short(max(1, seconds))
@@ -196,6 +223,16 @@ class CorrespondentBridge(Role[CorrespondentLink]):
             if binding.bound:
                 self._add(binding)
             yield
+
+    def counted(self, xid: int, message: bytes) -> bool:
+        used = self.counters.add(xid, message)
+        if used is None:
+            return False
+        for key in used:
+            actions = self.engine.in_use(*key, self.clock())
+            if actions:
+                self.execute(actions)
+        return True
 
     def tick(self, now: float) -> None:
         if self.counters.due(len(self.engine.bindings), now):

@@ -17,6 +17,7 @@ from typing import Final
 
 from ryu_apps.flowspec import NXM_LOCAL, FlowSpec, Load, SetField, match
 from ryu_apps.pipeline import (
+    ESP,
     FROM_TUNNEL,
     ICMPV6,
     IPV6,
@@ -29,7 +30,8 @@ from ryu_apps.pipeline import (
     Table,
 )
 
-DESTINATION_UNREACHABLE: Final = 1  # ICMPv6 type
+DESTINATION_UNREACHABLE: Final = 1  # ICMPv6 types
+PARAMETER_PROBLEM: Final = 4
 PRIORITY_ROUTE: Final = 100
 
 
@@ -60,12 +62,19 @@ def static_flows(layout: BridgeLayout, correspondents: CorrespondentLayout, gene
         )
         add(Table.CLASSIFY, 165, {**signalling, **to_host}, goto=Table.BINDINGS)
         add(Table.CLASSIFY, 165, {**unreachable, **to_host}, goto=Table.BINDINGS)
-        add(Table.CLASSIFY, 102, {**ipv6, "ipv6_src": prefix}, goto=Table.ROUTE_OPTIMIZATION)
+        # What hosts send themselves: an error about a mobile node's packet goes like any packet to it.
+        from_host = {**ipv6, "ipv6_src": prefix}
+        add(Table.CLASSIFY, 166, {**unreachable, "ipv6_src": prefix}, goto=Table.ROUTE_OPTIMIZATION)
+        problem = {**from_host, "ip_proto": ICMPV6, "icmpv6_type": PARAMETER_PROBLEM}
+        add_punt(Table.CLASSIFY, 166, problem, Punt.CORRESPONDENT_PROBLEM)
+        add(Table.CLASSIFY, 102, from_host, goto=Table.ROUTE_OPTIMIZATION)
         add_punt(Table.BINDINGS, 30, {**signalling, **to_host}, Punt.CORRESPONDENT_SIGNALLING)
         # 9.3.4: an error tells of a route that no longer works. It goes on, and a copy to the controller.
         add(Table.BINDINGS, 31, {**unreachable, **to_host, FROM_TUNNEL: 1}, goto=Table.FORWARD)
         add_punt(Table.BINDINGS, 30, {**unreachable, **to_host}, Punt.CORRESPONDENT_ERROR, layout.onward)
 
+    # 9.3.1: what IPsec protects needs no binding.
+    add(Table.HOME_ADDRESS_OPTION, 110, {**ipv6, "ip_proto": ESP}, goto=Table.DELIVER)
     add_punt(Table.HOME_ADDRESS_OPTION, 0, {}, Punt.UNBOUND_CORRESPONDENT)
 
     # A Mobility Header never goes by way of a binding (9.3.2); all else that is not bound goes where it always did.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from mip6core.events import BindingEvent
+from mip6core.events import BindingEvent, CorrespondentEvent
 from rest.service import EventView
 from ryu_apps.of_compat import eventlet
 
@@ -71,7 +71,7 @@ class EventLog:
     def watchers(self) -> int:
         return len(self._watchers)
 
-    def add(self, event: BindingEvent | EventView) -> None:
+    def add(self, event: BindingEvent | CorrespondentEvent | EventView) -> None:
         """Number and remember an event, and tell those who watch; one who is too far behind is let go."""
         record = (self._next, self._clock(), event)
         self._next += 1
@@ -97,7 +97,7 @@ class EventLog:
         return number >= (self._events[0][0] if self._events else self._next) - 1
 
 
-_Record = tuple[int, float, BindingEvent | EventView]  # number, seconds since 1970
+_Record = tuple[int, float, BindingEvent | CorrespondentEvent | EventView]  # number, seconds since 1970
 
 
 def _view(record: _Record) -> EventView:
@@ -109,6 +109,7 @@ def _view(record: _Record) -> EventView:
         event.link,
         event.home_address,
         event.care_of_address,
+        event.correspondent if isinstance(event, CorrespondentEvent) else None,
         status=event.status,
         id=number,
         time=time,

@@ -67,6 +67,7 @@ class HomeBridge(Role[HomeLink]):
         self._fragments = Fragments(self, {MOBILITY_HEADER: self._signalling, ESP: self._protection.esp})
         self._narrow_paths = NarrowPaths(self)
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
+        self.left_home: Callable[[Address], None] | None = None  # tells the correspondents of the same bridge
         self._flows_end: dict[Address, float] = {}  # when a binding's flows end by themselves, monotonic seconds
         self.begin(0)
         self._execute |= {
@@ -192,6 +193,8 @@ class HomeBridge(Role[HomeLink]):
         keep_proxy = previous is not None and self._timeouts_fit(binding, now)
         self._add_binding(binding, xid, now, with_proxy=not keep_proxy)
         if previous is None:
+            if self.left_home is not None:
+                self.left_home(home)
             return
         if previous.care_of_address != care_of:
             self._narrow_paths.ended(home)

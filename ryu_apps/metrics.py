@@ -59,7 +59,8 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client.registry.Collector."""
         app = self._app
-        yield from _counters({"home_agent": app.engine.statistics, "shell": app.statistics})
+        engines = {"home_agent": app.engine.statistics, "correspondent": app.correspondent.statistics}
+        yield from _counters({**engines, "shell": app.statistics})
         yield from self._bindings()
         yield from self._switches()
         died = GaugeMetricFamily("mip6_threads_died", "Threads of the application that have ended by a bug")
@@ -83,6 +84,15 @@ class Metrics:
         limit.add_metric([], self._app.config.limits.max_bindings)
         yield limit
 
+        routes = GaugeMetricFamily("mip6_correspondent_bindings", "Bindings of correspondents", labels=("link",))
+        held = Counter(entry.link.name for entry in self._app.correspondent.bindings)
+        for name in self._app.correspondent_links:
+            routes.add_metric([name], held[name])
+        yield routes
+        limit = GaugeMetricFamily("mip6_correspondent_bindings_limit", "Bindings of correspondents that are possible")
+        limit.add_metric([], self._app.config.limits.max_correspondent_bindings)
+        yield limit
+
     def _switches(self) -> Iterator[Metric]:
         connected = GaugeMetricFamily("mip6_switch_connected", "1: the switch of the link is", labels=("link",))
         ready = GaugeMetricFamily("mip6_switch_ready", "1: it has all flows, too", labels=("link",))
@@ -92,7 +102,7 @@ class Metrics:
         neighbours = GaugeMetricFamily(
             "mip6_neighbours", "Neighbours on the link that are resolved or being so", labels=("link",)
         )
-        for link in self._app.links:
+        for link in (*self._app.links, *self._app.correspondent_links):
             switch = self._app.switches.get(link)
             connected.add_metric([link], switch is not None)
             ready.add_metric([link], switch is not None and switch.bridge.confirmed)

@@ -10,16 +10,27 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.config import HomeLinkConfig
 from deploy.config.effective import effective
 from mip6core.addresses import Address, Prefix, home_agents_anycast
 from rest.access import AccessControl, Scope
-from rest.service import BindingView, EventView, HomeAgentView, PortView, PrefixView, SwitchView, Watch
+from rest.service import (
+    BindingView,
+    CorrespondentView,
+    EventView,
+    HomeAgentView,
+    PortView,
+    PrefixView,
+    SwitchView,
+    Watch,
+)
 from rest.wsgi import make_app
+from ryu_apps.correspondent_bridge import CorrespondentBridge
 from ryu_apps.metrics import CONTENT_TYPE, STATES
 from ryu_apps.of_compat import eventlet, hub
 
 if TYPE_CHECKING:
-    from deploy.config import HomeLinkConfig
+    from deploy.config import BridgeLinkConfig
     from deploy.config.rest import Rest, Tls
     from mip6core.bcache import BindingCacheEntry
     from ryu_apps.app import HomeAgentApp
@@ -59,8 +70,46 @@ class Northbound:
                 hub.sleep(0)
         return cleared
 
+    def correspondents(self) -> Sequence[tuple[Address, Address]]:
+        return [(entry.correspondent, entry.home_address) for entry in self._app.correspondent.bindings]
+
+    def correspondent(self, correspondent: Address, home_address: Address) -> CorrespondentView | None:
+        app = self._app
+        entry = app.correspondent.bindings.get(correspondent, home_address)
+        if entry is None:
+            return None
+        now, wall = app.clock(), time.time()
+        switch = app.switches.get(entry.link.name)
+        role = None if switch is None else switch.bridge.roles[entry.link.name]
+        counts = role.counters.of((correspondent, home_address)) if isinstance(role, CorrespondentBridge) else None
+        return CorrespondentView(
+            correspondent=correspondent,
+            home_address=home_address,
+            care_of_address=entry.care_of_address,
+            correspondent_link=entry.link.name,
+            sequence=entry.sequence,
+            lifetime=entry.lifetime,
+            remaining_lifetime=max(0.0, entry.expires_at - now),
+            registered_at=wall - (now - entry.registered_at),
+            updated_at=wall - (now - entry.updated_at),
+            state="bound",
+            packets_out=0 if counts is None else counts.packets_out,
+            bytes_out=0 if counts is None else counts.bytes_out,
+            packets_in=0 if counts is None else counts.packets_in,
+            bytes_in=0 if counts is None else counts.bytes_in,
+            datapath_id=None if switch is None else switch.datapath.id,
+        )
+
+    def clear_correspondent(self, correspondent: Address, home_address: Address) -> bool:
+        app = self._app
+        if app.correspondent.bindings.get(correspondent, home_address) is None:
+            return False
+        app.perform(app.correspondent.clear(correspondent, home_address, app.clock()))
+        app.reschedule()
+        return True
+
     def switches(self) -> list[SwitchView]:
-        return [self._switch(link) for link in self._app.config.home_links]
+        return [self._switch(link) for link in self._app.config.bridge_links]
 
     def home_agents(self) -> list[HomeAgentView]:
         app = self._app
@@ -108,8 +157,10 @@ class Northbound:
         return {
             "uptime": round(time.time() - app.started_at, 3),
             "engine": dict(sorted(app.engine.statistics.items())),
+            "correspondent": dict(sorted(app.correspondent.statistics.items())),
             "shell": dict(sorted(app.statistics.items())),
             "bindings": {name: states[name] for name in dict.fromkeys(STATES.values())},
+            "correspondent_bindings": {"bound": len(app.correspondent.bindings)},
             "neighbours": {name: len(switch.bridge.neighbours) for name, switch in app.switches.items()},
         }
 
@@ -122,15 +173,18 @@ class Northbound:
         return not died, {"threads_died": died, "internal_errors": self._app.statistics["internal_errors"]}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Good when the switch of each home link is connected and has its flows."""
-        links = {}
-        for link in self._app.config.home_links:
-            switch = self._app.switches.get(link.name)
-            if switch is None:
-                links[link.name] = "no switch"
-            else:
-                links[link.name] = "ready" if switch.bridge.confirmed else "synchronising"
-        return all(state == "ready" for state in links.values()), {"home_links": links}
+        """Good when the switch of each link is connected and has its flows."""
+        config = self._app.config
+        homes = {link.name: self._state(link.name) for link in config.home_links}
+        correspondents = {link.name: self._state(link.name) for link in config.correspondent_links}
+        good = all(state == "ready" for state in (*homes.values(), *correspondents.values()))
+        return good, {"home_links": homes, "correspondent_links": correspondents}
+
+    def _state(self, link: str) -> str:
+        switch = self._app.switches.get(link)
+        if switch is None:
+            return "no switch"
+        return "ready" if switch.bridge.confirmed else "synchronising"
 
     def _view(self, entry: BindingCacheEntry) -> BindingView:
         now, wall = self._app.clock(), time.time()
@@ -150,15 +204,19 @@ class Northbound:
             datapath_id=None if switch is None else switch.datapath.id,
         )
 
-    def _switch(self, link: HomeLinkConfig) -> SwitchView:
+    def _switch(self, link: BridgeLinkConfig) -> SwitchView:
         switch = self._app.switches.get(link.name)
+        home_link = link.name if isinstance(link, HomeLinkConfig) else None
+        correspondents = self._app.correspondents_on(link)
+        correspondent_link = None if correspondents is None else correspondents.name
         if switch is None:
-            return SwitchView(datapath_id=link.datapath_id, home_link=link.name, bridge=link.bridge, connected=False)
+            return SwitchView(link.datapath_id, home_link, correspondent_link, link.bridge, connected=False)
         ports = sorted(switch.datapath.ports.values(), key=lambda port: port.port_no)
         host, port = switch.datapath.address[:2]
         return SwitchView(
             datapath_id=switch.datapath.id,
-            home_link=link.name,
+            home_link=home_link,
+            correspondent_link=correspondent_link,
             bridge=link.bridge,
             connected=True,
             address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

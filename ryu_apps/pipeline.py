@@ -16,8 +16,8 @@
 
 A binding whose tunnel is on a path of the minimum MTU goes by narrow path (25) to encapsulate.
 
-The flows of a home link are in `home_pipeline.py`. Table numbers are fixed; what is not ours goes to the operator's
-table, so that the application can share a bridge.
+The flows of a home link are in `home_pipeline.py`, those of optimised routes in `correspondent_pipeline.py`. Table
+numbers are fixed; what is not ours goes to the operator's table, so that the application can share a bridge.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Punt(enum.IntEnum):
     UNREACHABLE = 12  # to an address that is nowhere, or must not be tunnelled to: an ICMPv6 error is due
     CORRESPONDENT_SIGNALLING = 13  # a Mobility Header to a correspondent
     CORRESPONDENT_ERROR = 14  # a Destination Unreachable to a correspondent: a route may no longer work (9.3.4)
+    CORRESPONDENT_PROBLEM = 16  # a Parameter Problem of a correspondent: it may be about what it need not know
     UNBOUND_CORRESPONDENT = 15  # as UNBOUND, to a correspondent that is not the home agent
     ICMPV6_ERROR = 20  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
     UPLINK_FRAGMENT = 22  # to the home agent, by an uplink; or a tunnel packet that the adapter has left alone
@@ -90,7 +91,13 @@ class Punt(enum.IntEnum):
 
 # Punts of which the controller must know where they came from: their handlers get the packet-in's match.
 WITH_ORIGIN: Final = frozenset(
-    (Punt.UNBOUND, Punt.UNBOUND_CORRESPONDENT, Punt.HOME_DISCOVERY, Punt.CORRESPONDENT_SIGNALLING)
+    (
+        Punt.UNBOUND,
+        Punt.HOME_DISCOVERY,
+        Punt.CORRESPONDENT_SIGNALLING,
+        Punt.CORRESPONDENT_PROBLEM,
+        Punt.UNBOUND_CORRESPONDENT,
+    )
 )
 # Punts that only an ICMPv6 error is made of.
 CUT: Final = frozenset((Punt.TUNNEL_ERROR, Punt.ROUTE_TOO_BIG, Punt.UNREACHABLE))

@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_show(commands.add_parser("show", help="bindings, switches, home agents, prefixes, statistics"))
+    _add_show(commands.add_parser("show", help="bindings, correspondents, switches, home agents, prefixes, statistics"))
     _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended"))
     _add_config(commands.add_parser("config", help="the configuration file"))
     _add_keys(commands.add_parser("keys", help="keys between mobile nodes and the home agent"))
@@ -91,6 +91,14 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     bindings.add_argument("--home-link", metavar="NAME")
     bindings.add_argument("--limit", type=_positive, metavar="N", help="not more than N (default: all)")
     bindings.add_argument("--cursor", help="go on where an earlier answer ended")
+    what = "bindings of correspondents, by which routes are optimised"
+    correspondents = _remote(objects, "correspondents", "show:show_correspondents", what)
+    correspondents.add_argument("--correspondent", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
+    correspondents.add_argument("--home-address", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
+    correspondents.add_argument("--care-of-prefix", type=_address_or_prefix, metavar="PREFIX")
+    correspondents.add_argument("--correspondent-link", metavar="NAME")
+    correspondents.add_argument("--limit", type=_positive, metavar="N", help="not more than N (default: all)")
+    correspondents.add_argument("--cursor", help="go on where an earlier answer ended")
     _remote(objects, "switches", "show:show_switches", "switches of the configuration")
     for name, run, what in (
         ("home-agents", "show:show_home_agents", "home agents of the home links, this one and others"),
@@ -107,6 +115,9 @@ def _add_clear(parser: argparse.ArgumentParser) -> None:
     which = binding.add_mutually_exclusive_group(required=True)
     which.add_argument("home_address", nargs="?", type=_address, metavar="HOME_ADDRESS")
     which.add_argument("--prefix", type=_address_or_prefix, help="all whose home address is in this prefix")
+    correspondent = _remote(objects, "correspondent", "show:clear_correspondent", "a binding of a correspondent")
+    correspondent.add_argument("correspondent", type=_address, metavar="CORRESPONDENT")
+    correspondent.add_argument("home_address", type=_address, metavar="HOME_ADDRESS")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,14 @@ BINDING_COLUMNS: Final = (
     *("sequence", "lifetime", "remaining_lifetime", "flags"),
 )
 FLAG_LETTERS: Final = {"acknowledge": "A", "home_registration": "H", "link_local": "L", "key_management": "K"}
-SWITCH_COLUMNS: Final = ("datapath_id", "home_link", "bridge", "connected", "address", "role", "ports")
+CORRESPONDENT_COLUMNS: Final = (
+    *("correspondent", "home_address", "care_of_address", "correspondent_link"),
+    *("sequence", "remaining_lifetime", "packets_out", "packets_in"),
+)
+SWITCH_COLUMNS: Final = (
+    *("datapath_id", "home_link", "correspondent_link", "bridge"),
+    *("connected", "address", "role", "ports"),
+)
 HOME_AGENT_COLUMNS: Final = (
     *("home_link", "addresses", "preference", "remaining_lifetime"),
     *("link_local_address", "own"),
@@ -30,7 +37,7 @@ PREFIX_COLUMNS: Final = (
 
 def show_bindings(options: argparse.Namespace) -> Exit:
     filters = {name: getattr(options, name) for name in ("home_address", "care_of_prefix", "home_link", "cursor")}
-    result = _fetch(Client(options), {k: v for k, v in filters.items() if v is not None}, options.limit)
+    result = _fetch(Client(options), "bindings", filters, options.limit)
     if options.output == "json":
         print_json(result)
         return Exit.OK
@@ -39,21 +46,41 @@ def show_bindings(options: argparse.Namespace) -> Exit:
         print("no bindings")
         return Exit.OK
     print(table([{**row, "flags": _flag_letters(row["flags"])} for row in rows], BINDING_COLUMNS))
-    print(f"\n{len(rows)} of {result['total']} binding{'' if result['total'] == 1 else 's'}")
-    if result["next_cursor"]:
-        print(f"more with --cursor {result['next_cursor']}")
+    _print_total(result, len(rows))
     return Exit.OK
 
 
-def _fetch(client: Client, parameters: dict[str, str], limit: int | None) -> dict[str, Any]:
+def show_correspondents(options: argparse.Namespace) -> Exit:
+    names = ("home_address", "correspondent", "care_of_prefix", "correspondent_link", "cursor")
+    filters = {name: getattr(options, name) for name in names}
+    result = _fetch(Client(options), "correspondents", filters, options.limit)
+    rows = result["correspondents"]
+    if options.output == "json":
+        print_json(result)
+    elif not rows:
+        print("no bindings")
+    else:
+        print(table(rows, CORRESPONDENT_COLUMNS))
+        _print_total(result, len(rows))
+    return Exit.OK
+
+
+def _print_total(result: dict[str, Any], shown: int) -> None:
+    print(f"\n{shown} of {result['total']} binding{'' if result['total'] == 1 else 's'}")
+    if result["next_cursor"]:
+        print(f"more with --cursor {result['next_cursor']}")
+
+
+def _fetch(client: Client, what: str, filters: dict[str, str | None], limit: int | None) -> dict[str, Any]:
     """As many pages as it takes, in the form of one."""
-    bindings: list[dict[str, Any]] = []
+    parameters = {name: value for name, value in filters.items() if value is not None}
+    entries: list[dict[str, Any]] = []
     while True:
-        size = PAGE if limit is None else min(PAGE, limit - len(bindings))
-        page: dict[str, Any] = client.get("/v1/bindings", {**parameters, "limit": str(size)})
-        bindings += page["bindings"]
-        if page["next_cursor"] is None or (limit is not None and len(bindings) >= limit):
-            return {**page, "bindings": bindings}
+        size = PAGE if limit is None else min(PAGE, limit - len(entries))
+        page: dict[str, Any] = client.get(f"/v1/{what}", {**parameters, "limit": str(size)})
+        entries += page[what]
+        if page["next_cursor"] is None or (limit is not None and len(entries) >= limit):
+            return {**page, what: entries}
         parameters = {**parameters, "cursor": page["next_cursor"]}
 
 
@@ -125,4 +152,14 @@ def clear_binding(options: argparse.Namespace) -> Exit:
         print_json({"cleared": cleared})
     else:
         print(f"{cleared or 'no'} binding{'' if cleared == 1 else 's'} cleared")
+    return Exit.OK
+
+
+def clear_correspondent(options: argparse.Namespace) -> Exit:
+    names = (urllib.parse.quote(name, safe=":") for name in (options.correspondent, options.home_address))
+    Client(options).delete("/v1/correspondents/" + "/".join(names))
+    if options.output == "json":
+        print_json({"cleared": 1})
+    else:
+        print("1 binding cleared")
     return Exit.OK

@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.addresses import Address
 from rest import serialize
 from rest.problem import bad_request, not_found
-from rest.query import address, make_cursor
+from rest.query import address
+from rest.resources.pages import in_pieces, page
 from rest.router import Call
 from rest.service import BindingView
 
-DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 1000
-# Bindings gone through between two chances for others to run: about a millisecond's work.
-_CHUNK: Final = 500
-_CHUNK_SHOWN: Final = 100
+ADDRESS_LENGTH: Final = 16  # octets
 
 
 def list_bindings(call: Call) -> dict[str, Any]:
-    """A page in the order of home addresses: what comes or goes meanwhile moves no other to another page."""
+    """A page in the order of home addresses."""
     call.query.only("home_address", "care_of_prefix", "home_link", "limit", "cursor")
-    limit = call.query.number("limit", DEFAULT_LIMIT, MAX_LIMIT)
-    after = call.query.cursor("cursor") or b""
-    total = 0
-    page: list[Address] = []  # the first ones behind the cursor, and at times some more
-    for found in _matching(call):
-        total += len(found)
-        page += (home_address for home_address in found if home_address > after)
-        if len(page) > limit + 4 * _CHUNK:
-            page = sorted(page)[: limit + 1]
-    page.sort()
-    call.cooperate()
-    shown = []
-    for position, home_address in enumerate(page[:limit]):
-        if position % _CHUNK_SHOWN == 0:
-            call.cooperate()
+
+    def show(home_address: Address) -> dict[str, Any] | None:
         view = call.service.binding(home_address)
-        if view is not None:  # it may have gone since it was found
-            shown.append(serialize.binding(view))
-    return {
-        "bindings": shown,
-        "total": total,
-        "next_cursor": make_cursor(page[limit - 1]) if len(page) > limit else None,
-    }
+        return None if view is None else serialize.binding(view)
+
+    return page(call, "bindings", _matching(call), ADDRESS_LENGTH, show)
 
 
 def _matching(call: Call) -> Iterator[Sequence[Address]]:
@@ -59,9 +38,7 @@ def _matching(call: Call) -> Iterator[Sequence[Address]]:
     else:
         everything = call.service.home_addresses()
     view_filter = _view_filter(call)
-    addresses_left = iter(everything)
-    while chunk := list(islice(addresses_left, _CHUNK)):
-        call.cooperate()
+    for chunk in in_pieces(call, everything):
         if home_prefix is not None:
             chunk = [home_address for home_address in chunk if home_prefix.contains(home_address)]
         if view_filter is not None:

@@ -25,7 +25,6 @@ SETTLED: Final = 0.1  # seconds: Open vSwitch's cache follows its flows a little
 ANSWER: Final = 4.0  # seconds that an answer may take; Duplicate Address Detection is one of them
 QUIET: Final = 2.5  # seconds without an answer that count as none: longer than Duplicate Address Detection
 MAX_DELETE_BCE_TIMEOUT: Final = 10.0  # seconds (RFC 6275 section 12)
-SETTLED: Final = 0.1  # seconds: Open vSwitch's cache follows its flows a little later than it confirms them
 PING_DATA: Final = b"conformance test"
 
 

@@ -7,6 +7,8 @@
                                                     2001:db8:f1::/64, f2  f3
                                                             mobile 1      mobile 2
 
+The remote correspondent may be behind a switch of its own, `br-edge`, whose uplink is edge0.
+
 In the layout with two bridges the stranger and uplink0 are on `br-uplink`, joined to `br-home` by a patch pair.
 """
 
@@ -52,6 +54,8 @@ LINKS: Final = tuple(
 )
 HOME_ADDRESS: Final = "2001:db8:1::100"
 SECOND_HOME_ADDRESS: Final = "2001:db8:1::200"
+EDGE: Final = "br-edge"  # where there is a switch in front of the remote correspondent
+EDGE_ADDRESS: Final = "2001:db8:9::2"
 TUNNEL_MTU: Final = 1460  # 1500 on the wire, less an IPv6 header
 REST: Final = "http://127.0.0.1:8080"
 
@@ -65,6 +69,7 @@ class Settings:
 
     name: str = "one-armed"
     link: dict[str, Any] = field(default_factory=dict)  # more keys of the home link in the configuration file
+    correspondents: dict[str, Any] | None = None  # the correspondent link, if there is one
     limits: dict[str, Any] = field(default_factory=dict)
     security: dict[str, Any] = field(default_factory=lambda: {"unprotected_signalling": "accept"})
     operators_flows: tuple[str, ...] = ()  # on the home link's bridge, beside ours
@@ -172,12 +177,22 @@ class Campus:
         # Reachability of the router is the tunnel's business too: OVS learns its MAC address from what it sees.
         lab.wait_until(lambda: ROUTER.address in run("ovs-appctl tnl/neigh/show").stdout, "OVS to know the router")
 
+    @property
+    def has_edge(self) -> bool:
+        """The remote correspondent is behind a switch of its own."""
+        correspondents = self.settings.correspondents
+        return correspondents is not None and correspondents["bridge"] == EDGE
+
     def _build(self) -> None:
         network = self.network
         for station in (LOCAL, NEIGHBOUR, STRANGER, REMOTE, ROUTER):
             network.namespace(station.ns, forwarding=station is ROUTER)
         network.veth(End(UPLINK, switch_port=True), End(ROUTER.device, ROUTER.ns, ROUTER.mac))
-        network.veth(End("to-remote", ROUTER.ns, REMOTE_GATEWAY_MAC), End(REMOTE.device, REMOTE.ns, REMOTE.mac))
+        if self.has_edge:
+            network.veth(End("edge0", switch_port=True), End("to-remote", ROUTER.ns, REMOTE_GATEWAY_MAC))
+            network.veth(End("remote-port", switch_port=True), End(REMOTE.device, REMOTE.ns, REMOTE.mac))
+        else:
+            network.veth(End("to-remote", ROUTER.ns, REMOTE_GATEWAY_MAC), End(REMOTE.device, REMOTE.ns, REMOTE.mac))
         run(f"ip addr add {ROUTER.address}/64 dev {ROUTER.device} nodad", ROUTER.ns)
         run("ip addr add 2001:db8:9::1/64 dev to-remote nodad", ROUTER.ns)
         run(f"ip addr add {REMOTE.address}/64 dev {REMOTE.device} nodad", REMOTE.ns)
@@ -200,6 +215,8 @@ class Campus:
         run("ovs-vsctl set Open_vSwitch . other_config:max-revalidator=100")  # ms until counters are up to date
         for station in (LOCAL, NEIGHBOUR):
             run(f"ovs-vsctl add-port {BRIDGE} {station.ns}-port")
+        if self.has_edge:
+            run(f"ovs-vsctl add-port {EDGE} remote-port")
         run(f"ovs-vsctl add-port {self.settings.link.get('uplink_bridge', BRIDGE)} {STRANGER.ns}-port")
         for flow in self.settings.operators_flows:
             self.switch.ofctl("add-flow", flow)
@@ -235,4 +252,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "router": ROUTER.address,
         "uplinks": [UPLINK],
     }
-    return {"home_links": [{**link, **settings.link}], "limits": settings.limits, "security": settings.security}
+    links: dict[str, Any] = {"home_links": [{**link, **settings.link}]}
+    if settings.correspondents is not None:
+        links["correspondent_links"] = [settings.correspondents]
+    return {**links, "limits": settings.limits, "security": settings.security}

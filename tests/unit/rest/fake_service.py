@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mip6core.addresses import Address, Prefix
-from rest.service import BindingView, EventView, HomeAgentView, PortView, PrefixView, SwitchView
+from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, PortView, PrefixView, SwitchView
 
 
 def packed(text: str) -> Address:
@@ -31,11 +31,31 @@ def view(home_address: str, care_of_address: str = "2001:db8:f::100", home_link:
     )
 
 
+def route(correspondent: str, home_address: str, link: str = "office", **fields: Any) -> CorrespondentView:
+    values: dict[str, Any] = {
+        "care_of_address": packed("2001:db8:f::100"),
+        "sequence": 9,
+        "lifetime": 420,
+        "remaining_lifetime": 400.9,
+        "registered_at": 1_000_000_000.25,
+        "updated_at": 1_000_000_001.0,
+        "state": "bound",
+        "packets_out": 3,
+        "bytes_out": 300,
+        "packets_in": 4,
+        "bytes_in": 400,
+        "datapath_id": 0xA1,
+    }
+    values |= fields
+    return CorrespondentView(packed(correspondent), packed(home_address), correspondent_link=link, **values)
+
+
 class FakeService:
     """Implements rest.service.Service."""
 
     def __init__(self, *bindings: BindingView) -> None:
         self.bindings = {binding.home_address: binding for binding in bindings}
+        self.routes: dict[tuple[Address, Address], CorrespondentView] = {}
         self.healthy = self.is_ready = True
         self.shown_configuration: dict[str, Any] = {"limits": {"max_bindings": 5}}
         self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
@@ -56,18 +76,31 @@ class FakeService:
     def clear_prefix(self, prefix: Prefix) -> int:
         return sum(self.clear(address) for address in list(self.bindings) if prefix.contains(address))
 
+    def add_routes(self, *views: CorrespondentView) -> None:
+        self.routes.update(((view.correspondent, view.home_address), view) for view in views)
+
+    def correspondents(self) -> list[tuple[Address, Address]]:
+        return list(self.routes)
+
+    def correspondent(self, correspondent: Address, home_address: Address) -> CorrespondentView | None:
+        return self.routes.get((correspondent, home_address))
+
+    def clear_correspondent(self, correspondent: Address, home_address: Address) -> bool:
+        return self.routes.pop((correspondent, home_address), None) is not None
+
     def switches(self) -> list[SwitchView]:
         return [
             SwitchView(
                 datapath_id=0xA1,
                 home_link="homenet",
+                correspondent_link="office",
                 bridge="br-home",
                 connected=True,
                 address="127.0.0.1:40000",
                 role="equal",
                 ports=[PortView(1, "uplink0"), PortView(2, "mip6-br-home")],
             ),
-            SwitchView(datapath_id=None, home_link="labnet", bridge="br-lab", connected=False),
+            SwitchView(None, "labnet", None, "br-lab", connected=False),
         ]
 
     def home_agents(self) -> list[HomeAgentView]:

@@ -238,6 +238,7 @@ def test_switches(service: FakeService) -> None:
     assert connected == {
         "datapath_id": "00000000000000a1",
         "home_link": "homenet",
+        "correspondent_link": "office",
         "bridge": "br-home",
         "connected": True,
         "address": "127.0.0.1:40000",

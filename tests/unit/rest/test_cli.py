@@ -142,9 +142,9 @@ def test_a_limit_says_how_to_go_on(server: str, ctl: Ctl) -> None:
 
 def test_show_switches_and_statistics(server: str, ctl: Ctl) -> None:
     _, connected, missing = ctl("show", "switches").splitlines()
-    assert connected.split()[:3] == ["00000000000000a1", "homenet", "br-home"]
+    assert connected.split()[:4] == ["00000000000000a1", "homenet", "office", "br-home"]
     assert "uplink0, mip6-br-home" in connected
-    assert missing.split()[:4] == ["-", "labnet", "br-lab", "no"]
+    assert missing.split()[:5] == ["-", "labnet", "-", "br-lab", "no"]
     assert ctl.json("show", "switches")["switches"][1]["connected"] is False
     assert ctl("show", "statistics").splitlines() == ["homenet.bu_received  3", "homenet.ba_sent_0    2"]
     assert ctl.json("show", "statistics") == {"homenet": {"bu_received": 3, "ba_sent_0": 2}}

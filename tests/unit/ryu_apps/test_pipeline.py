@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from ryu_apps import cookies, home_pipeline, pipeline
+from ryu_apps import cookies, correspondent_pipeline, home_pipeline, pipeline
 from ryu_apps.cookies import Category
+from ryu_apps.correspondent_pipeline import CorrespondentLayout
 from ryu_apps.flowspec import CONTROLLER, LOCAL, NORMAL, FlowSpec, Output, Resubmit, SetField
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.pipeline import BridgeLayout, Punt, Table
@@ -26,6 +27,47 @@ HOME = HomeLayout(prefixes=PREFIXES, tunnel_mtu=1460)
 def _flows(next_table: int | None = None, **home: bool) -> list[FlowSpec]:
     layout = dataclasses.replace(LAYOUT, next_table=next_table)
     return pipeline.static_flows(layout, 0) + home_pipeline.static_flows(layout, dataclasses.replace(HOME, **home), 0)
+
+
+def _with_correspondents(home: bool) -> list[FlowSpec]:
+    """A correspondent link, on the home link's bridge or on one of its own."""
+    correspondents = CorrespondentLayout(("2001:db8:1::/64", "2001:db8:c::/64"), PREFIXES if home else ())
+    own = correspondent_pipeline.static_flows(LAYOUT, correspondents, 0)
+    return own + (_flows() if home else pipeline.static_flows(LAYOUT, 0))
+
+
+@pytest.mark.parametrize("home", [False, True], ids=["alone", "with a home link"])
+def test_flows_of_correspondents_fit_in(home: bool) -> None:
+    flows = _with_correspondents(home)
+    identities = [(flow.table, flow.priority, flow.match) for flow in flows]
+    assert len(set(identities)) == len(identities)
+    assert all(flow.goto is None or flow.goto > flow.table for flow in flows)
+    assert {flow.table for flow in flows if _to_controller(flow)} == {Table.PUNT}
+    if not home:  # each table that is gone to has flows, but for what comes out of a home link's reverse tunnel
+        tables = {flow.table for flow in flows}
+        there = [flow for flow in flows if flow.goto is not None and flow.goto not in tables]
+        assert all(flow.goto == Table.FORWARD and pipeline.FROM_TUNNEL in dict(flow.match) for flow in there)
+
+
+def test_optimised_packets_to_the_home_agent_are_not_taken_for_those_to_a_host() -> None:
+    """Its address is in the correspondents' prefix."""
+    flows = [flow for flow in _found(_with_correspondents(True), tunnel_id=1) if "ip_proto" not in dict(flow.match)]
+    to_own = [flow for flow in flows if dict(flow.match)["ipv6_dst"] == LAYOUT.address]
+    to_hosts = [flow for flow in flows if flow.goto == Table.HOME_ADDRESS_OPTION]
+    assert len(to_hosts) == 2
+    assert min(flow.priority for flow in to_own) > max(flow.priority for flow in to_hosts)
+
+
+def test_a_mobility_header_takes_no_optimised_route() -> None:
+    """RFC 6275 section 9.3.2; a Mobility Header to a host is looked at, unless a home agent tunnels it."""
+    flows = _with_correspondents(True)
+    route = correspondent_pipeline.route_out_flow("2001:db8:c::1", "2001:db8:1::100", "2001:db8:f1::1", 0, 0)
+    headers = [flow for flow in _found(flows, ip_proto=135) if flow.table == Table.ROUTE_OPTIMIZATION]
+    assert headers and all(flow.priority > route.priority for flow in headers)
+    binding = home_pipeline.tunnel_flow("2001:db8:1::100", "2001:db8:f1::1", 0, 0)
+    punts = [flow for flow in flows if SetField(pipeline.PUNT_KIND, int(Punt.CORRESPONDENT_SIGNALLING)) in flow.actions]
+    assert {dict(flow.match)["ipv6_dst"] for flow in punts} == {"2001:db8:1::/64", "2001:db8:c::/64"}
+    assert all(flow.table == binding.table and flow.priority < binding.priority for flow in punts)
 
 
 def _to_controller(flow: FlowSpec) -> bool:

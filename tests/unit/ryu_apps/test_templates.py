@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ryu_apps import encode, home_pipeline, templates
+from ryu_apps import correspondent_pipeline, encode, home_pipeline, templates
 from ryu_apps.of_compat import ofproto
 
 ADD, DELETE = ofproto.OFPFC_ADD, ofproto.OFPFC_DELETE_STRICT
@@ -41,6 +41,24 @@ def test_flows_of_a_binding(seed: int) -> None:
         (templates.DELETE_TUNNEL, one, tunnel, DELETE),
         (templates.DELETE_REVERSE_TUNNEL, both, reverse, DELETE),
         (templates.DELETE_PROXY, one, proxy, DELETE),
+    ):
+        assert template % (*head, *addresses) == encode.wire(encode.flow_mod(flow, command), xid)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flows_of_a_route(seed: int) -> None:
+    rng = random.Random(seed)
+    correspondent, home, care_of = (_random_address(rng) for _ in range(3))
+    xid, cookie, hard = rng.getrandbits(32), rng.getrandbits(64), rng.getrandbits(16)
+    head = (templates.word(xid), templates.long(cookie), templates.short(hard))
+    named = (str(correspondent), str(home), str(care_of), cookie, hard)
+    out, way_in = correspondent_pipeline.route_out_flow(*named), correspondent_pipeline.route_in_flow(*named)
+    cn, hoa, coa = correspondent.packed, home.packed, care_of.packed
+    for template, addresses, flow, command in (
+        (templates.ADD_ROUTE_OUT, (hoa, cn, coa), out, ADD),
+        (templates.ADD_ROUTE_IN, (cn, hoa, coa), way_in, ADD),
+        (templates.DELETE_ROUTE_OUT, (hoa, cn), out, DELETE),
+        (templates.DELETE_ROUTE_IN, (cn, hoa, coa), way_in, DELETE),
     ):
         assert template % (*head, *addresses) == encode.wire(encode.flow_mod(flow, command), xid)
 

@@ -1,0 +1,71 @@
+"""Which complaints of a host are about Mobile IPv6: quotations made by scapy."""
+
+import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import (
+    HAO,
+    MIP6MH_BRR,
+    ICMPv6DestUnreach,
+    ICMPv6EchoRequest,
+    ICMPv6ParamProblem,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    PadN,
+    Raw,
+)
+from scapy.packet import Packet
+
+from ryu_apps.parameter_problems import is_about_mobility
+
+HOST, OTHER, HOME = "2001:db8:c::1", "2001:db8:f::1", "2001:db8:1::100"
+WITH_ROUTING = IPv6(src=OTHER, dst=HOST) / IPv6ExtHdrRouting(type=2, segleft=1, addresses=[HOME]) / UDP()
+WITH_OTHER_ROUTING = IPv6(src=OTHER, dst=HOST) / IPv6ExtHdrRouting(type=3, segleft=1, addresses=[HOME]) / UDP()
+BEHIND_HOP_BY_HOP = IPv6(src=OTHER, dst=HOST) / IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)])
+BEHIND_HOP_BY_HOP /= IPv6ExtHdrRouting(type=2, segleft=1, addresses=[HOME]) / UDP()
+MOBILITY = IPv6(src=OTHER, dst=HOST) / MIP6MH_BRR()
+WITH_OPTION = IPv6(src=OTHER, dst=HOST) / IPv6ExtHdrDestOpt(options=[HAO(hoa=HOME)], nh=17) / UDP()
+
+
+def problem(code: int, pointer: int, quoted: Packet) -> bytes:
+    return bytes(IPv6(src=HOST, dst=OTHER) / ICMPv6ParamProblem(code=code, ptr=pointer) / Raw(bytes(quoted)))
+
+
+@pytest.mark.parametrize(
+    ("code", "pointer", "quoted", "about"),
+    [
+        (0, 42, WITH_ROUTING, True),
+        (0, 43, WITH_ROUTING, True),
+        (0, 50, BEHIND_HOP_BY_HOP, True),
+        (0, 42, BEHIND_HOP_BY_HOP, False),  # in the header before
+        (0, 42, WITH_OTHER_ROUTING, False),
+        (0, 6, WITH_ROUTING, False),
+        (0, 64, WITH_ROUTING, False),  # behind it
+        (0, 4000, WITH_ROUTING, False),
+        (1, 6, MOBILITY, True),
+        (1, 6, WITH_ROUTING, False),
+        (1, 5, MOBILITY, False),
+        (2, 46, WITH_OPTION, True),
+        (2, 47, WITH_OPTION, False),
+        (2, 46, MOBILITY, False),
+        (3, 42, WITH_ROUTING, False),
+    ],
+)
+def test_what_it_points_to(code: int, pointer: int, quoted: Packet, about: bool) -> None:
+    assert bytes(WITH_OPTION)[46] == 0xC9
+    assert is_about_mobility(problem(code, pointer, quoted)) is about
+
+
+def test_other_messages() -> None:
+    for message in (ICMPv6EchoRequest(), ICMPv6DestUnreach() / Raw(bytes(WITH_ROUTING))):
+        assert not is_about_mobility(bytes(IPv6(src=HOST, dst=OTHER) / message))
+
+
+@pytest.mark.parametrize("quoted", [WITH_ROUTING, BEHIND_HOP_BY_HOP, MOBILITY, WITH_OPTION])
+def test_cut_anywhere(quoted: Packet) -> None:
+    """A quotation may end anywhere, and the packet may have been cut by the punt."""
+    for length in range(len(bytes(quoted)) + 1):
+        for pointer in (0, 6, 42, 46, length):
+            is_about_mobility(problem(0, pointer, Raw(bytes(quoted)[:length])))
+            is_about_mobility(problem(2, pointer, Raw(bytes(quoted)[:length]))[: 40 + length])

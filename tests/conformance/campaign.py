@@ -8,18 +8,40 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from tests.conformance.cases import CASES, Case
+from tests.conformance.correspondent_at_home_tester import CorrespondentAtHomeTester
+from tests.conformance.correspondent_site import BOTH, EDGE, FULL
+from tests.conformance.correspondent_tester import CorrespondentTester
+from tests.conformance.home_agent_site import REAL, VIRTUAL
+from tests.conformance.player import Deviation
 from tests.conformance.site import Site
-from tests.conformance.tester import Deviation, Tester
+from tests.conformance.tester import Tester
 from tests.conformance.wire import Malformed
 
-Steps = Callable[[Tester], None]
+Steps = Callable[[Any], None]  # with the tester of the family's role
+KINDS: Final = {kind.name: kind for kind in (REAL, VIRTUAL, EDGE, FULL, BOTH)}
+_TESTERS: Final[dict[str, Any]] = {
+    REAL.name: Tester,
+    VIRTUAL.name: Tester,
+    EDGE.name: CorrespondentTester,
+    FULL.name: CorrespondentTester,
+    BOTH.name: CorrespondentAtHomeTester,
+}
 
 AT_ONCE: Final = 48  # cases; they must not make the machine so busy that answers come late
-_MODULES: Final = ("registration", "deregistration", "neighbours", "tunnel", "protected", "discovery", "more")
-_FIRST: Final = ("halist-mtu", "halist-expiry")  # needs the list for itself; take longest
+_MODULES: Final = (
+    *("registration", "deregistration", "neighbours", "tunnel", "protected", "discovery", "more"),
+    *("return_routability", "correspondent_updates", "correspondent_lifetime", "route_optimization"),
+    *("return_routability_more", "correspondent_updates_more", "correspondent_upkeep"),
+    *("correspondent_packets", "correspondent_at_home"),
+)
+# Those that take longest, the longest first; the first two also need something for themselves.
+_FIRST: Final = (
+    *("halist-mtu", "halist-expiry"),
+    *("clife-cap", "icmp-unreach", "nonce", "cba-a0-nonce"),
+)
 _FAMILIES: Final[dict[str, Steps]] = {}
 
 
@@ -61,8 +83,9 @@ def families() -> dict[str, Steps]:
 def run_case(site: Site, case: Case) -> Outcome:
     """Play one case; an error of the tester itself is a problem too, and shows where."""
     start = time.monotonic()
-    tester = Tester(site, case)
+    tester = _TESTERS[site.kind.name](site, case)
     try:
+        tester.prepare()
         families()[case.family](tester)
     except (Deviation, Malformed) as deviation:
         tester.problems.append(str(deviation))

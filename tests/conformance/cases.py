@@ -1,4 +1,4 @@
-"""The cases as data: what `cases.yaml` and `known_failures.yaml` hold."""
+"""The cases as data: what the YAML files of this folder hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any, Final
 import yaml
 
 _HERE: Final = Path(__file__).resolve().parent
-_FILES: Final = ("cases.yaml", "more_cases.yaml")  # the catalogue, and ours
+HOME_AGENT, CORRESPONDENT = "home agent", "correspondent node"
+ROLES: Final = (HOME_AGENT, CORRESPONDENT)
+# By role: the catalogue, and ours.
+_FILES: Final = {
+    HOME_AGENT: ("cases.yaml", "more_cases.yaml"),
+    CORRESPONDENT: ("correspondent_cases.yaml", "more_correspondent_cases.yaml"),
+}
 
 
 @dataclass(frozen=True)
@@ -17,10 +23,11 @@ class Case:
     """One case."""
 
     id: str
+    role: str  # of the node under test
     number: int  # its addresses are made of it
     title: str
     family: str
-    links: tuple[str, ...]  # kinds of home link it is run on
+    links: tuple[str, ...]  # kinds of link it is run on
     ipsec: str  # none, carrier (the case is about something else) or essential
     reference: str
     note: str
@@ -28,7 +35,7 @@ class Case:
 
     @property
     def from_catalogue(self) -> bool:
-        return self.id.startswith("HA_")
+        return not self.id.startswith("MORE_")
 
     @property
     def protected(self) -> bool:
@@ -37,23 +44,24 @@ class Case:
 
 
 def _load() -> dict[str, Case]:
-    contents = [yaml.safe_load((_HERE / file).read_text(encoding="utf-8")) for file in _FILES]
-    families = {**contents[0]["families"], **contents[1]["families"]}
-    cases = {**contents[0]["cases"], **contents[1]["cases"]}
     found: dict[str, Case] = {}
-    for number, (name, entry) in enumerate(cases.items(), start=1):
-        family = families[entry["family"]]
-        found[name] = Case(
-            name,
-            number,
-            entry["title"],
-            entry["family"],
-            tuple(entry["link"].split("+")),
-            family["ipsec"],
-            family["reference"],
-            family.get("note", ""),
-            entry.get("with", {}),
-        )
+    for role, files in _FILES.items():
+        contents = [yaml.safe_load((_HERE / file).read_text(encoding="utf-8")) for file in files]
+        families = {name: entry for content in contents for name, entry in content["families"].items()}
+        for name, entry in ((name, entry) for content in contents for name, entry in content["cases"].items()):
+            family = families[entry["family"]]
+            found[name] = Case(
+                name,
+                role,
+                len(found) + 1,
+                entry["title"],
+                entry["family"],
+                tuple(entry["link"].split("+")),
+                family.get("ipsec", "none"),
+                family["reference"],
+                family.get("note", ""),
+                entry.get("with", {}),
+            )
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.conformance.campaign import Outcome
-from tests.conformance.cases import CASES, Case
+from tests.conformance.cases import CASES, ROLES, Case
 
 TABLE: Final = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 
@@ -25,11 +25,14 @@ def table(found: Mapping[str, Mapping[str, Outcome]], seconds: float) -> str:
     """The document."""
     verdicts = {name: verdict(outcomes) for name, outcomes in found.items()}
     lines = [HEAD.format(seconds=seconds)]
-    for heading, from_catalogue in (("The catalogue", True), ("More of the same families", False)):
-        names = [name for name in found if CASES[name].from_catalogue is from_catalogue]
+    sections = [(role, from_catalogue) for role in ROLES for from_catalogue in (True, False)]
+    for role, from_catalogue in sections:
+        cases = [CASES[name] for name in found]
+        names = [case.id for case in cases if (case.role, case.from_catalogue) == (role, from_catalogue)]
+        heading = f"{role.capitalize()}: {'the catalogue' if from_catalogue else 'more of the same families'}"
         passed = sum(verdicts[name][0] == "pass" for name in names)
         lines += ["", f"## {heading}", "", f"{len(names)} cases: {passed} passed, {len(names) - passed} failed.", ""]
-        lines.append("| case | home link | title | reference | verdict | reason | seconds | note |")
+        lines.append("| case | link | title | reference | verdict | reason | seconds | note |")
         lines.append("|---|---|---|---|---|---|---|---|")
         lines += [_row(CASES[name], found[name], *verdicts[name]) for name in names]
     return "\n".join(lines) + "\n"
@@ -45,12 +48,13 @@ def _row(case: Case, outcomes: Mapping[str, Outcome], word: str, reason: str) ->
 HEAD: Final = """\
 # Conformance
 
-A tester of raw sockets and scapy plays mobile nodes, correspondents, routers and other home agents against a running
-`mip6-manager` and Open vSwitch, and judges what is on the wire. The tester and its cases are in `tests/conformance/`.
-This file is written by a run: `sudo deploy/test tests/conformance --conformance-table`.
+A tester of raw sockets and scapy plays mobile nodes, correspondents, routers and home agents against a running
+`mip6-manager` and Open vSwitch, and judges what is on the wire. The correspondent node under test is a plain Linux host
+behind an edge bridge. The tester and its cases are in `tests/conformance/`.
+This file is written by a run: `sudo deploy/test --labs 1 tests/conformance --conformance-table`.
 
 The run took {seconds:.0f} seconds. The cases are those of a catalogue that follows the IPv6 Ready Logo tests for home
-agents, which are about RFC 3775. Where RFC 6275 differs, it counts:
+agents and correspondent nodes, which are about RFC 3775. Where RFC 6275 differs, it counts:
 
 - The probe for "no binding" is an Echo Request in clear: under ESP, RFC 6275 section 9.3.1 lets it pass.
 - After a de-registration that probe waits until the entry may be forgotten (section 10.3.2).
@@ -58,11 +62,15 @@ agents, which are about RFC 3775. Where RFC 6275 differs, it counts:
 - A Binding Update whose care-of address is the home address is a de-registration by its lifetime of 0 alone.
 - The unknown Mobility Header type is 255.
 
-Signalling of the catalogue's cases travels in ESP (AES-CBC, HMAC-SHA-256, static keys), that of the others in clear.
+Signalling between mobile node and home agent travels in ESP (AES-CBC, HMAC-SHA-256, static keys) in the catalogue's
+cases, and in clear in the others.
 """
+
+
+_ROWS: Final = ("| HA_", "| CN-", "| MORE_")
 
 
 def read_verdicts(document: str) -> dict[str, str]:
     """The verdicts of a table, by case."""
-    rows = [line.split(" | ") for line in document.splitlines() if line.startswith(("| HA_", "| MORE_"))]
+    rows = [line.split(" | ") for line in document.splitlines() if line.startswith(_ROWS)]
     return {row[0].removeprefix("| "): row[4] for row in rows}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.campaign import Campaign
 from tests.conformance.cases import KNOWN_FAILURES
-from tests.conformance.site import REAL
+from tests.conformance.home_agent_site import REAL
 from tests.conformance.verdicts import judge, names
 
 KIND = REAL

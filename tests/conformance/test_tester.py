@@ -21,7 +21,8 @@ from scapy.packet import Packet, Raw
 from tests.conformance import wire
 from tests.conformance.cases import CASES
 from tests.conformance.links import Switchboard
-from tests.conformance.tester import Deviation, Tester
+from tests.conformance.player import Deviation
+from tests.conformance.tester import Tester
 
 HOME_AGENT = "2001:db8:100::a"
 CASE = CASES["HA_2_1_1"]
@@ -63,6 +64,7 @@ def tester(far: Far) -> Tester:
         far=far,
         protections={},
         switchboard=Switchboard(),
+        clock=time.time,
     )
     made = Tester(site, CASE)  # type: ignore[arg-type]
     far.tester = made

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.campaign import Campaign
 from tests.conformance.cases import KNOWN_FAILURES
-from tests.conformance.site import VIRTUAL
+from tests.conformance.home_agent_site import VIRTUAL
 from tests.conformance.verdicts import judge, names
 
 KIND = VIRTUAL

@@ -1,67 +1,35 @@
-"""The tester of one case: a mobile node with addresses of its own, correspondents, and the macros of the catalogue.
-
-What deviates is collected and the case goes on where it can, so that a verdict names everything that is wrong.
-"""
+"""The tester of one case of a home agent: a mobile node with addresses of its own, correspondents, and macros."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from scapy.layers.inet6 import MIP6MH_BU, ICMPv6EchoRequest, MIP6OptAltCoA
+from scapy.layers.inet6 import MIP6MH_BU, MIP6OptAltCoA
 from scapy.packet import Packet
 
 from tests.conformance import links, wire
 from tests.conformance.cases import Case
+from tests.conformance.home_agent_site import CORRESPONDENTS, HOME, HomeAgentSite, home_address
 from tests.conformance.links import CORRESPONDENT, MOBILE_NODE
+from tests.conformance.player import ANSWER, SETTLED, Deviation, Echo, Player
 from tests.conformance.protection import Protection
-from tests.conformance.site import CORRESPONDENTS, FOREIGN, HOME, ROUTER_MAC, Site, address, home_address
+from tests.conformance.site import FOREIGN, ROUTER_MAC, address
 from tests.conformance.wire import Acknowledgement, Seen
 
 LIFETIME: Final = 105  # units of 4 s: 420 s
-SETTLED: Final = 0.1  # seconds: Open vSwitch's cache follows its flows a little later than it confirms them
-ANSWER: Final = 4.0  # seconds that an answer may take; Duplicate Address Detection is one of them
-QUIET: Final = 2.5  # seconds without an answer that count as none: longer than Duplicate Address Detection
 MAX_DELETE_BCE_TIMEOUT: Final = 10.0  # seconds (RFC 6275 section 12)
-PING_DATA: Final = b"conformance test"
 
 
-class Deviation(AssertionError):
-    """The home agent does not do what the case expects, and the case cannot go on."""
-
-
-@dataclass(frozen=True)
-class Echo:
-    """An echo exchange of this case."""
-
-    identifier: int
-    sequence: int
-
-    def request(self, source: str, destination: str) -> bytes:
-        message = ICMPv6EchoRequest(id=self.identifier, seq=self.sequence, data=PING_DATA)
-        return wire.upper_octets(source, destination, message, wire.ICMPV6)
-
-    def is_reply(self, seen: Seen) -> bool:
-        return seen.is_icmpv6(wire.ECHO_REPLY) and seen.upper[4:] == self._rest()
-
-    def is_request(self, seen: Seen) -> bool:
-        return seen.is_icmpv6(wire.ECHO_REQUEST) and seen.upper[4:] == self._rest()
-
-    def _rest(self) -> bytes:
-        return self.identifier.to_bytes(2, "big") + self.sequence.to_bytes(2, "big") + PING_DATA
-
-
-class Tester:
-    """Plays one case at a site."""
+class Tester(Player):
+    """Plays one case at a home agent's site."""
 
     __test__ = False  # pytest takes it for a class of tests by its name
+    site: HomeAgentSite
 
-    def __init__(self, site: Site, case: Case) -> None:
-        self.site = site
-        self.case = case
-        self.problems: list[str] = []
+    def __init__(self, site: HomeAgentSite, case: Case) -> None:
+        super().__init__(site, case)
         number = case.number
         self.home_address = home_address(number)
         self.link_local = address("fe80::", number, MOBILE_NODE)
@@ -72,39 +40,12 @@ class Tester:
         self.neighbour_link_local = address("fe80::", number, CORRESPONDENT)
         self.neighbour_mac = links.mac_of(number, CORRESPONDENT)
         self.protection: Protection | None = site.protections.get(number)
-        self._echoes = 0
-        self.inbox = site.switchboard.open(number)
 
     def close(self) -> None:
-        """Leave the links."""
-        self.site.switchboard.close(self.case.number)
+        super().close()
         if not self.site.kind.virtual:
             for owned in (self.home_address, self.neighbour, self.neighbour_link_local):
                 self.site.home.disown(owned)
-
-    # --- judging ---
-
-    def check(self, condition: object, problem: str) -> None:
-        """Note a deviation and go on."""
-        if not condition:
-            self.problems.append(problem)
-
-    def mark(self) -> float:
-        """This moment, after which `expect` and `quiet` look."""
-        return time.time()
-
-    def expect(self, wanted: Callable[[Seen], object], what: str, since: float, timeout: float = ANSWER) -> Seen:
-        """The first packet from `since` on that is `wanted`; Deviation if there is none."""
-        found = self.inbox.find(wanted, since, timeout)
-        if found is None:
-            raise Deviation(f"no {what}")
-        self.check(found.checksum_right, f"wrong checksum in {found}")
-        return found
-
-    def quiet(self, unwanted: Callable[[Seen], object], what: str, since: float, timeout: float = QUIET) -> None:
-        """Check that nothing `unwanted` comes."""
-        found = self.inbox.find(unwanted, since, timeout)
-        self.check(found is None, f"{found} {what}")
 
     # --- sending ---
 
@@ -227,10 +168,6 @@ class Tester:
 
     # --- probes ---
 
-    def echo(self) -> Echo:
-        self._echoes += 1
-        return Echo(self.case.number, self._echoes)
-
     def probe(self, care_of_address: str) -> tuple[Echo, Seen | None]:
         """An Echo Request with the Home Address option in clear, and what comes back for it, whatever it is."""
         time.sleep(SETTLED)
@@ -266,13 +203,6 @@ class Tester:
         self.check(answer.routing is None, f"{where}: routing header in the Binding Error")
         self.check(answer.checksum_right, f"{where}: wrong checksum")
         self.binding_error(answer, 1, self.home_address)
-
-    def binding_error(self, seen: Seen, status: int, home_address: str) -> None:
-        """Check the fields of a Binding Error (6.1.9)."""
-        body = seen.upper
-        self.check(len(body) == 24 and body[0] == 59 and body[1] == 2, "the Binding Error's length is wrong")
-        self.check(body[6] == status, f"Binding Error {body[6]}, not {status}")
-        self.check(wire.text(body[8:24]) == home_address, f"Binding Error about {wire.text(body[8:24])}")
 
     # --- the home link ---
 

@@ -10,7 +10,7 @@ from tests.conformance.site import Kind
 
 
 def names(kind: Kind) -> list[str]:
-    """The cases of one kind of home link."""
+    """The cases of one kind of link."""
     return [case.id for case in CASES.values() if kind.name in case.links]
 
 

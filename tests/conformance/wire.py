@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,20 +11,32 @@ from scapy.layers.inet6 import HAO, IPv6, IPv6ExtHdrDestOpt, PadN
 from scapy.packet import Packet, Raw
 
 ETHERTYPE_IPV6: Final = b"\x86\xdd"
+TCP: Final = 6
+UDP: Final = 17
 IPV6_IN_IPV6: Final = 41
+FRAGMENT: Final = 44
+GRE: Final = 47
 ESP: Final = 50
+AH: Final = 51
 ICMPV6: Final = 58
 MOBILITY: Final = 135
 
 HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS = 0, 43, 60
 HOME_ADDRESS_OPTION: Final = 0xC9
-BU, BA, BE = 5, 6, 7  # Mobility Header types (RFC 6275 section 6.1)
-BINDING_REFRESH_ADVICE, PAD1, PADN = 2, 0, 1  # mobility options (6.2)
+BRR, HOTI, COTI, HOT, COT, BU, BA, BE = range(8)  # Mobility Header types (RFC 6275 section 6.1)
+PAD1, PADN, BINDING_REFRESH_ADVICE, ALTERNATE_CARE_OF_ADDRESS, NONCE_INDICES, AUTHORIZATION = range(6)  # options (6.2)
+NO_NEXT_HEADER: Final = 59
 ECHO_REQUEST, ECHO_REPLY = 128, 129
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT = 133, 134, 135, 136
 DHAAD_REQUEST, DHAAD_REPLY, PREFIX_SOLICITATION, PREFIX_ADVERTISEMENT = 144, 145, 146, 147
 ALL_NODES: Final = "ff02::1"
 UNSPECIFIED: Final = "::"
+
+
+MOBILITY_MESSAGES: Final = (
+    *("Binding Refresh Request", "Home Test Init", "Care-of Test Init", "Home Test", "Care-of Test"),
+    *("Binding Update", "Binding Acknowledgement", "Binding Error"),
+)
 
 
 class Malformed(Exception):
@@ -112,7 +125,7 @@ class Seen:
     @property
     def checksum_right(self) -> bool:
         """RFC 6275 section 6.1.1: home addresses stand for source and final destination. True where there is none."""
-        if self.protocol not in (MOBILITY, ICMPV6):
+        if self.protocol not in (MOBILITY, ICMPV6, TCP, UDP):
             return True
         source = self.home_address or self.source
         destination = self.routing.address if self.routing else self.destination
@@ -141,7 +154,7 @@ class Seen:
         return read(self.upper)
 
     def __str__(self) -> str:
-        names = {BU: "Binding Update", BA: "Binding Acknowledgement", BE: "Binding Error"}
+        names = dict(enumerate(MOBILITY_MESSAGES))
         errors = {1: "Destination Unreachable", 2: "Packet Too Big", 3: "Time Exceeded", 4: "Parameter Problem"}
         echoes = {ECHO_REQUEST: "Echo Request", ECHO_REPLY: "Echo Reply"}
         kind = self.upper[2] if self.protocol == MOBILITY and len(self.upper) > 6 else -1
@@ -157,7 +170,8 @@ class Seen:
         elif self.protocol == IPV6_IN_IPV6:
             what = f"a tunnelled {self.inner}"
         else:
-            what = "ESP" if self.protocol == ESP else f"protocol {self.protocol}"
+            protocols = {TCP: "TCP", UDP: "UDP", ESP: "ESP", FRAGMENT: "a fragment"}
+            what = protocols.get(self.protocol, f"protocol {self.protocol}")
         via = " with a routing header" if self.routing else ""
         return f"{what}{via}"
 
@@ -189,6 +203,8 @@ def read(octets: bytes, at: float = 0.0, mac_source: str = "", mac_destination: 
         else:
             for option in tlv_options(header[2:]):
                 if option.type == HOME_ADDRESS_OPTION:
+                    if len(option.data) != 16:
+                        raise Malformed("the length of a Home Address option is wrong")
                     home_address = text(option.data)
         protocol, place = header[0], place + length
     source, destination = text(octets[8:24]), text(octets[24:40])
@@ -234,6 +250,59 @@ def packet(
     # 6.3: the option at 8n+6, hence the padding
     options = [PadN(otype=1, optlen=2, optdata=b"\0\0"), HAO(hoa=home_address)]
     return header / IPv6ExtHdrDestOpt(nh=protocol, options=options, autopad=0) / Raw(upper)
+
+
+def extended(
+    source: str,
+    destination: str,
+    extensions: Sequence[tuple[int, bytes]],
+    protocol: int,
+    upper: bytes,
+    *,
+    hop_limit: int = 64,
+) -> bytes:
+    """An IPv6 packet with extension headers: for each its protocol number, and its octets without the first (the next
+    header's number)."""
+    types = [*(number for number, _ in extensions), protocol]
+    headers = (bytes((after,)) + octets for (_, octets), after in zip(extensions, types[1:], strict=True))
+    payload = b"".join(headers) + upper
+    head = b"\x60\0\0\0" + len(payload).to_bytes(2, "big") + bytes((types[0], hop_limit))
+    return head + packed(source) + packed(destination) + payload
+
+
+def home_address_header(*home_addresses: str) -> tuple[int, bytes]:
+    """Destination Options with Home Address options, each at 8n+6 (RFC 6275 section 6.3)."""
+    content = b""
+    for address in home_addresses:
+        padding = 4 if content else 2
+        content += bytes((PADN, padding)) + bytes(padding) + bytes((HOME_ADDRESS_OPTION, 16)) + packed(address)
+    return DESTINATION_OPTIONS, bytes(((len(content) + 2) // 8 - 1,)) + content
+
+
+def hop_by_hop_header() -> tuple[int, bytes]:
+    """Hop-by-Hop Options with nothing but padding."""
+    return HOP_BY_HOP, bytes((0, PADN, 4, 0, 0, 0, 0))
+
+
+def type_2_routing_header(home_address: str) -> tuple[int, bytes]:
+    """RFC 6275 section 6.4."""
+    return ROUTING, bytes((2, 2, 1, 0, 0, 0, 0)) + packed(home_address)
+
+
+def fragment_header(offset: int, more: bool, identification: int) -> tuple[int, bytes]:
+    """RFC 8200 section 4.5; `offset` in octets."""
+    return FRAGMENT, bytes(1) + (offset | more).to_bytes(2, "big") + identification.to_bytes(4, "big")
+
+
+def mobility_header(mh_type: int, data: bytes, source: str, destination: str, protocol: int = NO_NEXT_HEADER) -> bytes:
+    """A Mobility Header with its checksum (RFC 6275 section 6.1.1); `data` is a message with its options, 8n+2 long."""
+    return checked(bytes((protocol, (len(data) + 6) // 8 - 1, mh_type, 0, 0, 0)) + data, source, destination)
+
+
+def checked(header: bytes, source: str, destination: str) -> bytes:
+    """A Mobility Header with the right checksum."""
+    cleared = header[:4] + bytes(2) + header[6:]
+    return header[:4] + checksum(source, destination, MOBILITY, cleared).to_bytes(2, "big") + header[6:]
 
 
 def upper_octets(source: str, destination: str, message: Packet, protocol: int, hop_limit: int = 64) -> bytes:

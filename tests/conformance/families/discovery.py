@@ -16,8 +16,9 @@ from scapy.packet import Packet
 
 from tests.conformance import links, wire
 from tests.conformance.campaign import family
+from tests.conformance.home_agent_site import ANYCAST, HOME, PREFERENCE
 from tests.conformance.links import FIRST_OTHER
-from tests.conformance.site import ANYCAST, HOME, PREFERENCE, address
+from tests.conformance.site import address
 from tests.conformance.tester import Tester
 from tests.conformance.wire import Seen
 

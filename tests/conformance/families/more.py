@@ -11,8 +11,9 @@ from tests.conformance.campaign import family
 from tests.conformance.families.discovery import with_checksum
 from tests.conformance.families.neighbours import ask, claims
 from tests.conformance.links import MOBILE_NODE
+from tests.conformance.player import QUIET
 from tests.conformance.site import address
-from tests.conformance.tester import QUIET, Tester
+from tests.conformance.tester import Tester
 from tests.conformance.wire import Seen
 
 PARAMETER_PROBLEM: Final = 4

@@ -8,7 +8,8 @@ from typing import Final
 from tests.conformance import wire
 from tests.conformance.campaign import family
 from tests.conformance.links import solicitation
-from tests.conformance.tester import QUIET, SETTLED, Tester
+from tests.conformance.player import QUIET, SETTLED
+from tests.conformance.tester import Tester
 from tests.conformance.wire import Seen
 
 CLAIMS_OVER: Final = 3.5  # seconds; RFC 6275 10.4.1 lets the claim be repeated: 3 times, a second between

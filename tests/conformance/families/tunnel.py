@@ -10,7 +10,8 @@ from scapy.packet import Packet, Raw
 
 from tests.conformance import wire
 from tests.conformance.campaign import family
-from tests.conformance.tester import SETTLED, Echo, Tester
+from tests.conformance.player import SETTLED, Echo
+from tests.conformance.tester import Tester
 from tests.conformance.wire import Seen
 
 HOP_LIMIT_AT: Final = 7

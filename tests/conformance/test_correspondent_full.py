@@ -1,0 +1,19 @@
+"""The cases of correspondents that have room for few bindings."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.campaign import Campaign
+from tests.conformance.cases import KNOWN_FAILURES
+from tests.conformance.correspondent_site import FULL
+from tests.conformance.verdicts import judge, names
+
+KIND = FULL
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.mark.parametrize("name", names(KIND))
+def test_case(campaign: Campaign, name: str) -> None:
+    judge(campaign.outcome(name), KNOWN_FAILURES.get(name))

@@ -95,7 +95,7 @@ class PrefixView:
 class EventView:
     """Something that has happened. What does not concern it is None."""
 
-    kind: str  # of a binding: registered, moved, ...; of a switch: switch_connected, switch_gone
+    kind: str  # of a binding: registered, moved, ...; of a switch: switch_connected, switch_ready, switch_gone
     link: str  # home link or correspondent link
     home_address: Address | None = None
     care_of_address: Address | None = None

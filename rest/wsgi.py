@@ -15,7 +15,7 @@ from webob import Request, Response
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
-from rest.resources import bindings, correspondents, document, events, operation
+from rest.resources import bindings, correspondents, document, events, operation, page
 from rest.router import Call, Route, Router, Stream, Text, handler
 from rest.service import Service
 
@@ -26,6 +26,8 @@ MAX_BODY: Final = 65_536  # octets; no request of this API has a use for a body 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 ROUTES: Final = {
+    "/": Route({"GET": page.show}, Scope.OPEN),
+    "/page/{file}": Route({"GET": page.show_part}, Scope.OPEN),
     "/v1/bindings": Route({"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings}),
     "/v1/bindings/{home_address}": Route({"GET": bindings.show_binding, "DELETE": bindings.clear_binding}),
     "/v1/correspondents": Route({"GET": correspondents.list_correspondents}),
@@ -90,7 +92,9 @@ def _answer(request: Request, service: Service, access: AccessControl, cooperate
         request.environ["eventlet.minimum_write_chunk_size"] = 0
         return Response(content_type=result.content_type, charset=None, app_iter=result.parts)
     if isinstance(result, Text):
-        return Response(content_type=result.content_type, body=result.body)
+        response = Response(content_type=result.content_type, body=result.body)
+        response.headers.update(result.headers)
+        return response
     return _json_response(HTTPStatus.OK, "application/json", result)
 
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from deploy.config import BridgeLinkConfig, PuntRates
+from rest.service import EventView
 from ryu_apps import cookies, encode, flow_dump, pipeline
 from ryu_apps.bridge import Bridge
 from ryu_apps.connection import FastDatapath
@@ -143,8 +144,9 @@ class Switch:
     def _confirmed(self, generations: set[int]) -> None:
         """All flows of the new generation are in: those of the older ones may go."""
         self.bridge.confirmed = True
-        for role in self.bridge.roles.values():
+        for name, role in self.bridge.roles.items():
             role.link_up(self.app.clock())
+            self.app.event_log.add(EventView("switch_ready", name, datapath_id=self.datapath.id))
         for generation in generations:
             value = cookies.cookie(Category.PIPELINE, generation)
             message = encode.delete_generation(value, cookies.GENERATION_MASK)

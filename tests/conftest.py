@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
 from topo import lab
+
+# WebOb before 2.0 imports the module cgi where there is one (Python before 3.13), and Python warns about that.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import webob  # noqa: F401
 
 
 @pytest.hookimpl(trylast=True)  # after -m and -k have taken their choice

@@ -297,9 +297,7 @@ def test_bad_requests_say_what_is_wrong(service: FakeService, path: str, word: s
     assert word in problem(call(service, path), 400)["detail"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1", "/v1/", "/v1/bindings/", "/v1/bindings/a/b", "/V1/bindings", "/v2/bindings"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/bindings/", "/v1/bindings/a/b", "/V1/bindings", "/v2/bindings"])
 def test_unknown_paths(service: FakeService, path: str) -> None:
     problem(call(service, path), 404)
 

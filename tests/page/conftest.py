@@ -60,7 +60,8 @@ class Page:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    assert Path(CHROMIUM).exists(), "deploy/install --tests installs it"
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium: `deploy/install --tests` installs it, but not on Ubuntu, which has it as a snap only")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):

@@ -107,12 +107,20 @@ async function refresh(address) {
   }
 }
 
+async function changed(kind, address) {
+  if (["deregistered", "expired", "cleared"].includes(kind)) {
+    if (bindings.delete(address)) total -= 1;
+  } else if (kind !== "rejected" || bindings.has(address)) {
+    await refresh(address);
+  }
+}
+
 async function happened(event) {
   // A switch that is ready again may have brought bindings that this controller did not know.
   if (event.kind === "lost" || event.kind === "switch_ready") { await load(); return; }
   events = [event.data, ...events].slice(0, MAX_EVENTS);
   if (event.kind.startsWith("switch_")) switches = (await call("/v1/switches")).switches;
-  else if (!event.data.correspondent) await refresh(event.data.home_address);
+  else if (!event.data.correspondent) await changed(event.kind, event.data.home_address);
   drawSoon();
 }
 

@@ -34,7 +34,7 @@ from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.narrow_paths import NarrowPaths
 from ryu_apps.of_compat import ofproto
-from ryu_apps.origin import Origin, with_home_address_option
+from ryu_apps.origin import Origin
 from ryu_apps.pipeline import Punt, Table
 from ryu_apps.protection import Protection
 
@@ -80,6 +80,7 @@ class HomeBridge(Role[HomeLink]):
         self.punts = {
             Punt.SIGNALLING: self._signalling,
             Punt.TUNNEL_ERROR: self.tunnel_error,
+            Punt.HOME_DISCOVERY: self._signalling,
             Punt.ROUTER_DISCOVERY: self._router_discovery,
             Punt.ESP: self._protection.esp,
             Punt.HOME_TEST: self._protection.home_test,
@@ -92,7 +93,6 @@ class HomeBridge(Role[HomeLink]):
         }
         self.punts_with_origin = {
             Punt.UNBOUND: self._unbound,
-            Punt.HOME_DISCOVERY: self._home_discovery,
         }
 
     # From the switch
@@ -132,14 +132,6 @@ class HomeBridge(Role[HomeLink]):
             self.statistics["dropped_unrecognized_option"] += 1
             return None
         return datagram
-
-    def _home_discovery(self, frame: bytes, origin: Origin, now: float) -> None:
-        """A request about home agents or prefixes; the adapter may have taken its Home Address option off."""
-        if origin.tunnel_source is None:
-            self._signalling(frame, now)
-            return
-        whole = with_home_address_option(frame[14:], origin.tunnel_source)
-        self._tunnelled_discovery(frame[:14] + whole, now)
 
     def _unbound(self, frame: bytes, origin: Origin, now: float) -> None:
         """A packet to the home agent itself that had a Home Address option, and no binding says that it may."""

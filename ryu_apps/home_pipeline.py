@@ -133,9 +133,6 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     # The home agent is a correspondent of its mobile nodes, with the home registrations for a Binding Cache: what had a
     # Home Address option is checked like the reverse tunnel (9.3.1), what its host sends gets a routing header (9.3.2).
     optimized = {**to_own, "in_port": layout.tunnel_port, "tunnel_id": ROUTE_KEY}
-    for icmpv6_type in (HA_ADDRESS_DISCOVERY_REQUEST, MOBILE_PREFIX_SOLICITATION):
-        fields = {**optimized, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
-        add_punt(Table.CLASSIFY, 210, fields, Punt.HOME_DISCOVERY)
     add(
         Table.CLASSIFY,
         200,

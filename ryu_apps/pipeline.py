@@ -93,7 +93,6 @@ class Punt(enum.IntEnum):
 WITH_ORIGIN: Final = frozenset(
     (
         Punt.UNBOUND,
-        Punt.HOME_DISCOVERY,
         Punt.CORRESPONDENT_SIGNALLING,
         Punt.CORRESPONDENT_PROBLEM,
         Punt.UNBOUND_CORRESPONDENT,
@@ -202,7 +201,7 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
         goto=Table.REVERSE_TUNNEL,
     )
     add(Table.CLASSIFY, 195, {"in_port": layout.tunnel_port})
-    for icmpv6_type in NEIGHBOR_DISCOVERY:  # never by way of a Home Address option
+    for icmpv6_type in NEIGHBOR_DISCOVERY:  # never by way of a Home Address option; nor does the adapter convert it
         message = {**ipv6, "ip_proto": ICMPV6, "icmpv6_type": icmpv6_type}
         add(Table.CLASSIFY, 220, {**message, "in_port": layout.tunnel_port, "tunnel_id": ROUTE_KEY})
     # GRE is the form that tunnelled packets have between the tunnel port and the shim on the uplink. It reaches the

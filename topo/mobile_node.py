@@ -3,9 +3,10 @@
     python -m topo.mobile_node --interface mn-eth0 --home-address 2001:db8:1::100/64 --home-agent 2001:db8:1::2
 
 The kernel's host stack finds routers and forms care-of addresses. This program speaks Mobile IPv6 with the home agent
-and sets up the kernel's end of the tunnel. Programs that are to keep their connections bind to the home address. Each
-event is a line of JSON on standard output; its `at` is in seconds of the monotonic clock. SIGTERM ends the program,
-which takes away what it made but does not de-register.
+and sets up the kernel's end of the tunnel. With --correspondent it also registers with that node, by return
+routability, and carries the packets of the direct path. Programs that are to keep their connections bind to the home
+address. Each event is a line of JSON on standard output; its `at` is in seconds of the monotonic clock. SIGTERM ends
+the program, which takes away what it made but does not de-register.
 """
 
 from __future__ import annotations
@@ -26,14 +27,19 @@ from typing import Final
 from mip6core import addresses
 from mip6core.addresses import Address
 from mip6core.codec import ipv6
+from mip6core.constants import MOBILITY_HEADER
 from mip6core.errors import ParseError
+from topo.correspondent_registration import MAX_RR_BINDING_LIFETIME
+from topo.direct_path import DirectPath
 from topo.mobile_node_effects import (
     CloseTunnel,
     Detach,
     Effect,
+    EndRouteOptimization,
     Event,
     GoHome,
     OpenTunnel,
+    OptimizeRoute,
     Send,
     SetNeighbor,
     UseTunnel,
@@ -46,12 +52,15 @@ from topo.mobile_node_engine import (
     prefix_of,
 )
 from topo.mobile_node_kernel import Kernel, KernelError
+from topo.optimized_packets import HEADER
 from topo.packet_socket import FirstPackets, PacketSocket
 from topo.rtnetlink import AddressState, LinkGone, LinkState, Monitor
 
 MAX_LIFETIME: Final = 0xFFFF * LIFETIME_UNIT
 _SIOCGIFHWADDR: Final = 0x8927
+_SIOCGIFMTU: Final = 0x8921
 _IFREQ: Final = 40  # octets of struct ifreq
+_IFNAMSIZ: Final = 16  # octets of its first member
 
 
 class Program:
@@ -61,12 +70,16 @@ class Program:
         self._device = device
         self._settings = settings
         self._kernel = kernel
-        self._engine = MobileNode(settings, int.from_bytes(os.urandom(2), "big"))
+        self._engine = MobileNode(settings, int.from_bytes(os.urandom(2), "big"), os.urandom)
         self._monitor = Monitor(device)
         self._packets = PacketSocket(device)
         self._routed = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         self._first_packets: FirstPackets | None = None
+        self._direct_path: DirectPath | None = None
+        if settings.correspondents:
+            self._direct_path = DirectPath(settings.home_address, self._send_routed)
+            kernel.prepare_direct_path(device_mtu(device) - HEADER)
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -76,8 +89,9 @@ class Program:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(wake.fileno())
-        for source in (stop, self._monitor, self._packets):
-            self._selector.register(source, selectors.EVENT_READ)
+        for source in (stop, self._monitor, self._packets, self._direct_path):
+            if source is not None:
+                self._selector.register(source, selectors.EVENT_READ)
         self._monitor.request()
         with contextlib.suppress(LinkGone):
             while True:
@@ -97,13 +111,23 @@ class Program:
         if self._packets in ready:
             for packet in self._packets.packets():
                 with contextlib.suppress(ParseError):
-                    self._do(self._engine.receive(ipv6.parse(packet), time.monotonic()))
+                    self._packet(ipv6.parse(packet), time.monotonic())
+        if self._direct_path is not None and self._direct_path in ready:
+            self._direct_path.forward_out(time.monotonic())
+        if self._direct_path is not None:
+            for event in self._direct_path.events():
+                emit(event)
         first = self._first_packets
         if first is not None and first in ready:
             for direction in first.read():
                 emit(Event(f"first_packet_{direction}", time.monotonic()))
             if first.complete:
                 self._watch(None)
+
+    def _packet(self, datagram: ipv6.Datagram, now: float) -> None:
+        if self._direct_path is not None and datagram.upper_protocol != MOBILITY_HEADER:
+            self._direct_path.forward_in(datagram.packet, now)
+        self._do(self._engine.receive(datagram, now))
 
     def _kernel_change(self, change: LinkState | AddressState, now: float) -> None:
         if isinstance(change, LinkState):
@@ -125,15 +149,17 @@ class Program:
             case Event():
                 emit(effect)
             case Send(packet, None):
-                self._routed.sendto(packet, (addresses.text(packet[24:40]), 0))
+                self._send_routed(packet)
             case Send(packet, bytes() as destination):
                 self._packets.send(destination, self._settings.link_layer_address, packet)
             case Detach():
                 self._watch(None)
                 self._kernel.detach()
+                self._set_care_of_address(None)
                 self._packets.drain()  # what came by the link that has been left
             case OpenTunnel(care_of_address):
                 self._kernel.open_tunnel(care_of_address)
+                self._set_care_of_address(care_of_address)
                 self._watch((care_of_address, self._settings.home_agent))
             case UseTunnel():
                 self._kernel.use_tunnel()
@@ -141,9 +167,23 @@ class Program:
                 self._kernel.close_tunnel()
             case GoHome(home_addresses, duplicate_address_detection):
                 self._kernel.go_home(home_addresses, duplicate_address_detection)
+                self._set_care_of_address(None)
                 self._watch(())
+            case OptimizeRoute(correspondent):
+                assert self._direct_path is not None
+                self._direct_path.expect(correspondent)
+                self._kernel.optimize(correspondent)
+            case EndRouteOptimization(correspondent):
+                self._kernel.end_optimization(correspondent)
             case SetNeighbor(address, link_layer_address):
                 self._kernel.set_neighbor(address, link_layer_address)
+
+    def _send_routed(self, packet: bytes) -> None:
+        self._routed.sendto(packet, (addresses.text(packet[24:40]), 0))
+
+    def _set_care_of_address(self, care_of_address: Address | None) -> None:
+        if self._direct_path is not None:
+            self._direct_path.care_of_address = care_of_address
 
     def _watch(self, tunnel: tuple[Address, ...] | None) -> None:
         """Wait for the first packets through the tunnel with these ends; (): without one; None: no longer."""
@@ -176,10 +216,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help="until the first Binding Update is sent again (InitialBindackTimeoutFirstReg, default: 1.5)",
     )
+    add(
+        "--correspondent",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="optimise the route to this node if it can; may be given several times",
+    )
+    add(
+        "--correspondent-lifetime",
+        type=int,
+        default=MAX_RR_BINDING_LIFETIME,
+        metavar="SECONDS",
+        help=f"of registrations with correspondents (default: {MAX_RR_BINDING_LIFETIME}, which is the most)",
+    )
     add("--link-local", action="store_true", help="set the L bit: also defend the derived link-local address")
     options = parser.parse_args(arguments)
     if not LIFETIME_UNIT <= options.lifetime <= MAX_LIFETIME:
         parser.error(f"--lifetime: {LIFETIME_UNIT} to {MAX_LIFETIME} seconds")
+    if not LIFETIME_UNIT <= options.correspondent_lifetime <= MAX_RR_BINDING_LIFETIME:
+        parser.error(f"--correspondent-lifetime: {LIFETIME_UNIT} to {MAX_RR_BINDING_LIFETIME} seconds")
     try:
         home_address, _, length = options.home_address.partition("/")
         own = addresses.parse(home_address)
@@ -191,6 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lifetime=options.lifetime,
             link_local_compatibility=options.link_local,
             first_timeout=options.first_timeout,
+            correspondents=tuple(addresses.parse(correspondent) for correspondent in options.correspondent),
+            correspondent_lifetime=options.correspondent_lifetime,
         )
         kernel = Kernel(options.interface, settings)
     except (ValueError, OSError, KernelError) as error:
@@ -206,9 +264,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def link_layer_address(device: str) -> bytes:
     """The link-layer address of a device of this namespace. OSError if there is none of that name."""
+    return _ask(device, _SIOCGIFHWADDR)[2:8]
+
+
+def device_mtu(device: str) -> int:
+    """The MTU of a device of this namespace, in octets. OSError if there is none of that name."""
+    return int.from_bytes(_ask(device, _SIOCGIFMTU)[:4], sys.byteorder)
+
+
+def _ask(device: str, request: int) -> bytes:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as query:
-        answer = fcntl.ioctl(query, _SIOCGIFHWADDR, device.encode().ljust(_IFREQ, b"\0"))
-    return answer[18:24]
+        return fcntl.ioctl(query, request, device.encode().ljust(_IFREQ, b"\0"))[_IFNAMSIZ:]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ class Detach:
 
 @dataclass(frozen=True, slots=True)
 class OpenTunnel:
-    """Accept packets that the home agent tunnels to this care-of address."""
+    """Accept what comes to this care-of address for the home address: tunnelled by the home agent, or routed by others.
+
+    "Routed" is by a Type 2 Routing header (6.4).
+    """
 
     care_of_address: Address
 
@@ -37,7 +40,7 @@ class UseTunnel:
 
 @dataclass(frozen=True, slots=True)
 class CloseTunnel:
-    """There is no binding any more: nothing is sent through the tunnel, and the home address is silent."""
+    """There is no binding any more: nothing is sent through the tunnel or directly, and the home address is silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,20 @@ class SetNeighbor:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizeRoute:
+    """Send what goes from the home address to this correspondent directly, with the Home Address option (6.3)."""
+
+    correspondent: Address
+
+
+@dataclass(frozen=True, slots=True)
+class EndRouteOptimization:
+    """Send what goes to this correspondent through the tunnel again."""
+
+    correspondent: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that people may want to see; values are ready for JSON."""
 
@@ -65,4 +82,15 @@ class Event:
     details: dict[str, object] = field(default_factory=dict)
 
 
-Effect: TypeAlias = Send | Detach | OpenTunnel | UseTunnel | CloseTunnel | GoHome | SetNeighbor | Event
+Effect: TypeAlias = (
+    Send
+    | Detach
+    | OpenTunnel
+    | UseTunnel
+    | CloseTunnel
+    | GoHome
+    | SetNeighbor
+    | OptimizeRoute
+    | EndRouteOptimization
+    | Event
+)

@@ -2,7 +2,8 @@
 
 The kernel does what any IPv6 host does: router discovery, address configuration, Duplicate Address Detection.
 This engine only adds Mobile IPv6: it tells home from away, registers care-of addresses with the home agent, and
-says when the home address is to be on the link, behind the tunnel, or silent. The numbers of the RFC stand here
+says when the home address is to be on the link, behind the tunnel, or silent. Correspondents are the business of
+`topo.return_routability`, which hears from here what happens to the care-of address. The numbers of the RFC stand here
 once more and are not taken from the home agent's code: the two sides check each other.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -18,7 +20,9 @@ from mip6core import addresses
 from mip6core.addresses import Address, Prefix
 from mip6core.codec import icmpv6, ipv6, mh
 from mip6core.codec.options import AlternateCareOfAddress, BindingRefreshAdvice
+from mip6core.constants import ICMPV6, IPV6, MOBILITY_HEADER
 from mip6core.errors import ParseError
+from topo.correspondent_registration import MAX_RR_BINDING_LIFETIME
 from topo.mobile_node_effects import (
     CloseTunnel,
     Detach,
@@ -30,16 +34,12 @@ from topo.mobile_node_effects import (
     SetNeighbor,
     UseTunnel,
 )
+from topo.retransmission import INITIAL_BINDACK_TIMEOUT, MAX_BINDACK_TIMEOUT, MAX_UPDATE_RATE
+from topo.return_routability import RouteOptimization
 
-ICMPV6: Final = 58
-MOBILITY_HEADER: Final = 135
 HOP_LIMIT_ON_LINK: Final = 255  # of Neighbor Discovery messages
 
-# Sections 12 and 13; seconds
-INITIAL_BINDACK_TIMEOUT: Final = 1.0
-INITIAL_BINDACK_TIMEOUT_FIRST_REG: Final = 1.5
-MAX_BINDACK_TIMEOUT: Final = 32.0
-MAX_UPDATE_RATE: Final = 3  # a second
+INITIAL_BINDACK_TIMEOUT_FIRST_REG: Final = 1.5  # section 13; seconds
 LIFETIME_UNIT: Final = 4
 # RFC 4861 section 10
 RETRANS_TIMER: Final = 1.0
@@ -74,6 +74,8 @@ class Settings:
     lifetime: int = 60  # seconds asked for in registrations; a multiple of 4
     link_local_compatibility: bool = False  # L: the home agent also defends the derived link-local address
     first_timeout: float = INITIAL_BINDACK_TIMEOUT_FIRST_REG  # section 13: to be configurable
+    correspondents: tuple[Address, ...] = ()  # to optimise the routes to and from
+    correspondent_lifetime: int = MAX_RR_BINDING_LIFETIME  # seconds asked for in registrations with them
 
 
 class State(Enum):
@@ -102,8 +104,11 @@ class _Heard:
 class MobileNode:
     """One mobile node with one home address and one home agent. `now` is monotonic seconds everywhere."""
 
-    def __init__(self, settings: Settings, sequence: int) -> None:
-        """`sequence` is the last number used, or any if that is not known (11.7.1)."""
+    def __init__(self, settings: Settings, sequence: int, random: Callable[[int], bytes]) -> None:
+        """`sequence` is the last number used, or any if that is not known (11.7.1).
+
+        `random` gives so many octets that nobody can guess.
+        """
         self.settings = settings
         self.state = State.DETACHED
         self.sequence = sequence & 0xFFFF
@@ -120,6 +125,8 @@ class MobileNode:
         self._prefixes: dict[Prefix, _Heard] = {}  # advertised on this link
         self._home_agent_mac: bytes | None = None
         self._home_address_taken = False  # another node has it: never to be registered again (11.7.1)
+        own, agent, lifetime = settings.home_address, settings.home_agent, settings.correspondent_lifetime
+        self._route_optimization = RouteOptimization(own, agent, settings.correspondents, lifetime, random)
 
     # --- from the kernel ---
 
@@ -155,6 +162,7 @@ class MobileNode:
             self.state = State.ATTACHED
             self._timer = math.inf
             self._tunnel_in_use = None
+            self._route_optimization.detached()
             effects += [CloseTunnel(), *self._settle(now)]
         return effects
 
@@ -169,8 +177,14 @@ class MobileNode:
                     return self._router_advertisement(message, now)
                 if isinstance(message, icmpv6.NeighborAdvertisement):
                     return self._neighbor_advertisement(message, now)
+                if isinstance(message, icmpv6.ParameterProblem):
+                    return self._route_optimization.parameter_problem(datagram.source, message, now)
             elif datagram.upper_protocol == MOBILITY_HEADER:
+                if datagram.source != self.settings.home_agent:
+                    return self._route_optimization.mobility_header(datagram, False, now)
                 return self._mobility_header(datagram, now)
+            elif datagram.upper_protocol == IPV6:
+                return self._tunnelled(datagram, now)
         except ParseError:
             pass
         return []
@@ -178,7 +192,7 @@ class MobileNode:
     def next_timer(self) -> float | None:
         """When `tick` wants to be called, if no input comes before."""
         expiry = self.registered_until if self._tunnel_in_use is not None else math.inf
-        timer = min(self._timer, self._router_deadline(), expiry)
+        timer = min(self._timer, self._router_deadline(), expiry, self._route_optimization.next_timer())
         return None if timer == math.inf else timer
 
     def tick(self, now: float) -> list[Effect]:
@@ -186,6 +200,7 @@ class MobileNode:
         effects: list[Effect] = []
         if self._tunnel_in_use is not None and now >= self.registered_until:
             self._tunnel_in_use = None
+            self._route_optimization.detached()
             effects += [Event("binding_expired", now), CloseTunnel()]
         if now >= self._router_deadline():
             self._forget_link()
@@ -193,7 +208,7 @@ class MobileNode:
             return [*effects, Event("router_lost", now), Detach()]
         if now >= self._timer:
             effects += self._transmit(now)
-        return effects
+        return effects + self._route_optimization.tick(now)
 
     # --- movement (11.5) ---
 
@@ -207,6 +222,7 @@ class MobileNode:
         self._timer = math.inf
         self._tunnel_in_use = None
         self._home_agent_mac = None
+        self._route_optimization.detached()
 
     def _router_advertisement(self, message: icmpv6.RouterAdvertisement, now: float) -> list[Effect]:
         """11.5.1 and 11.5.2."""
@@ -255,7 +271,8 @@ class MobileNode:
         self.state = State.REGISTERING
         found = Event("care_of_address", now, {"address": addresses.text(care_of_address)})
         # The Binding Update first: the tunnel is opened while it travels
-        return [found, *self._begin_update(now), OpenTunnel(care_of_address)]
+        sent = [*self._begin_update(now), *self._route_optimization.moved(care_of_address, now)]
+        return [found, *sent, OpenTunnel(care_of_address)]
 
     def _begin_update(self, now: float) -> list[Effect]:
         """Start the back-off anew (11.8) and send."""
@@ -321,7 +338,7 @@ class MobileNode:
     # --- messages of the home agent (11.7.3, 11.7.4) ---
 
     def _mobility_header(self, datagram: ipv6.Datagram, now: float) -> list[Effect]:
-        if datagram.source != self.settings.home_agent or not self._addressed_to_me(datagram):
+        if not self._addressed_to_me(datagram):
             return []
         message = mh.parse(datagram.upper, datagram.checksum_source, datagram.checksum_destination)
         if isinstance(message, mh.BindingAcknowledgement):
@@ -331,6 +348,19 @@ class MobileNode:
             return [asked] if self._outstanding else [asked, *self._begin_update(now)]
         if isinstance(message, mh.BindingError):
             return [Event("binding_error", now, {"status": message.status})]
+        return []
+
+    def _tunnelled(self, datagram: ipv6.Datagram, now: float) -> list[Effect]:
+        """What the home agent tunnels is the kernel's business, but for signalling of correspondents."""
+        if datagram.source != self.settings.home_agent or datagram.destination != self.care_of_address:
+            return []
+        inner = ipv6.parse(datagram.upper)
+        if inner.upper_protocol == MOBILITY_HEADER:
+            return self._route_optimization.mobility_header(inner, True, now)
+        if inner.upper_protocol == ICMPV6 and inner.destination == self.settings.home_address:
+            message = icmpv6.parse(inner)
+            if isinstance(message, icmpv6.ParameterProblem):
+                return self._route_optimization.parameter_problem(inner.source, message, now)
         return []
 
     def _addressed_to_me(self, datagram: ipv6.Datagram) -> bool:
@@ -366,9 +396,9 @@ class MobileNode:
         granted = min(message.lifetime, units)
         if message.status >= STATUS_REJECTED or granted == 0:
             return [received, *self._refused(message.status, now)]
-        return [received, *self._accepted(message, sent_at, granted * LIFETIME_UNIT)]
+        return [received, *self._accepted(message, sent_at, granted * LIFETIME_UNIT, now)]
 
-    def _accepted(self, message: mh.BindingAcknowledgement, sent_at: float, lifetime: int) -> list[Effect]:
+    def _accepted(self, message: mh.BindingAcknowledgement, sent_at: float, lifetime: int, now: float) -> list[Effect]:
         self.state = State.REGISTERED
         self.registered_until = self._defended_until = sent_at + lifetime  # counted from the Binding Update
         refresh = lifetime * REFRESH_AT
@@ -376,10 +406,11 @@ class MobileNode:
             if isinstance(option, BindingRefreshAdvice) and 0 < option.interval * LIFETIME_UNIT < lifetime:
                 refresh = option.interval * LIFETIME_UNIT
         self._timer = sent_at + refresh
-        if self._tunnel_in_use == self.care_of_address or self.care_of_address is None:
-            return []
-        self._tunnel_in_use = self.care_of_address
-        return [UseTunnel(self.care_of_address)]
+        effects: list[Effect] = []
+        if self._tunnel_in_use != self.care_of_address and self.care_of_address is not None:
+            self._tunnel_in_use = self.care_of_address
+            effects.append(UseTunnel(self.care_of_address))
+        return effects + self._route_optimization.registered(self.registered_until, now)
 
     def _refused(self, status: int, now: float) -> list[Effect]:
         """What will not change while we stay here is not asked again (11.7.3)."""
@@ -393,9 +424,11 @@ class MobileNode:
 
     def _come_home(self, now: float) -> list[Effect]:
         self._timer = math.inf
+        self._route_optimization.detached()
         if now >= self._defended_until:  # no binding: an address like any other, with DAD
             self.state = State.HOME
-            return [Event("home_link", now), GoHome(self._home_addresses(), True), Event("at_home", now)]
+            effects: list[Effect] = [Event("home_link", now), GoHome(self._home_addresses(), True)]
+            return [*effects, Event("at_home", now), *self._route_optimization.at_home(now)]
         self.state = State.LOCATING_HOME_AGENT
         self._transmissions = 0
         return [Event("home_link", now), *self._locate_home_agent(now)]
@@ -436,7 +469,8 @@ class MobileNode:
         self.state = State.HOME
         self.registered_until = self._defended_until = -math.inf
         self._transmissions = 0
-        return [*self._advertise_home_address(now), Event("at_home", now)]
+        announced = [*self._advertise_home_address(now), Event("at_home", now)]
+        return announced + self._route_optimization.at_home(now)
 
     def _advertise_home_address(self, now: float) -> list[Effect]:
         """Unsolicited, with the Override flag: neighbors still have the home agent's link-layer address."""

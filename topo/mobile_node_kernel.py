@@ -2,7 +2,8 @@
 
 The home address is always configured, so that connections live through every move. At home it is an address of the
 device that roams. Elsewhere it is on `lo`, and a routing rule takes what comes from it to a table of its own: to the
-tunnel if there is one, to nowhere if not. What comes from the care-of address is not concerned.
+tunnel if there is one, to nowhere if not, and for correspondents that have the binding to the device of
+`topo.direct_path`. What comes from the care-of address is not concerned.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Final, Protocol
 
 from mip6core import addresses
 from mip6core.addresses import Address
-from topo.mobile_node_engine import MOBILITY_HEADER, Settings
+from mip6core.constants import ICMPV6, IPV6
+from topo.mobile_node_engine import Settings
 
 # Numbers of routing tables and of rules; the kernel's own are 0 (local), 32766 and 32767
 HOME_TABLE: Final = 2700  # for packets from the home address
@@ -23,9 +25,11 @@ LOCAL_TABLE: Final = 255
 RULE_DECAPSULATION: Final = 10
 RULE_HOME: Final = 20
 RULE_LOCAL: Final = 100
-IPV6: Final = 41
-NO_SIGNALLING: Final = f"pref 9 ipproto {MOBILITY_HEADER} blackhole"  # also behind a Type 2 Routing header
+# A kernel without Mobile IPv6 answers a Mobility Header or a Type 2 Routing header with a Parameter Problem, though the
+# program reads them before routing. The ICMPv6 type and code, 4 and 0 to 2, are where rules look for a port.
+NO_PARAMETER_PROBLEMS: Final = f"pref 9 ipproto {ICMPV6} dport {4 << 8}-{4 << 8 | 2} blackhole"
 TUNNEL_DEVICE: Final = "mip6"
+DIRECT_DEVICE: Final = "mip6-direct"  # the program is behind it
 
 
 class KernelError(Exception):
@@ -118,6 +122,7 @@ class Kernel:
         self._open: str | None = None  # care-of address of the tunnel
         self._used = False
         self._silent = False
+        self._optimized: set[str] = set()  # correspondents
         # A host that roams configures itself, and checks its addresses while it uses them (RFC 4429): plain
         # Duplicate Address Detection costs a second at each move.
         self.optimistic = True
@@ -132,8 +137,7 @@ class Kernel:
                 # The local table comes later, so that rules about packets to this node can come first
                 f"rule add pref {RULE_LOCAL} lookup local",
                 "rule del pref 0 lookup local",
-                # The program reads signalling before routing; a kernel without Mobile IPv6 would answer it with errors
-                f"rule add {NO_SIGNALLING}",
+                f"rule add {NO_PARAMETER_PROBLEMS}",
                 f"route add unreachable default table {HOME_TABLE} metric 4096",
             ]
         )
@@ -169,6 +173,22 @@ class Kernel:
         """The home address is silent again; what the home agent still sends is accepted."""
         self._ip(self._unuse())
 
+    def prepare_direct_path(self, mtu: int) -> None:
+        """Set up DIRECT_DEVICE, which exists already and ends by itself; `mtu` in octets."""
+        self._ip([f"link set {DIRECT_DEVICE} addrgenmode none mtu {mtu} up"])
+
+    def optimize(self, correspondent: Address) -> None:
+        """Send what goes from the home address to a correspondent by DIRECT_DEVICE."""
+        text = addresses.text(correspondent)
+        self._optimized.add(text)
+        self._ip([f"route replace {text}/128 dev {DIRECT_DEVICE} table {HOME_TABLE} metric 1"])
+
+    def end_optimization(self, correspondent: Address) -> None:
+        """Send it through the tunnel again."""
+        text = addresses.text(correspondent)
+        self._optimized.discard(text)
+        self._ip([f"route flush {text}/128 table {HOME_TABLE}"])
+
     def go_home(self, home_addresses: Iterable[Address], duplicate_address_detection: bool) -> None:
         """The home address becomes an ordinary one of the device."""
         nodad = "" if duplicate_address_detection else "nodad"
@@ -193,7 +213,10 @@ class Kernel:
         commands = self._close() if self._open is not None else []
         if self._silent:
             commands += [f"rule del {self._home_rule()}", f"address del {self._home_address}/128 dev lo"]
-        commands += [f"route del unreachable default table {HOME_TABLE} metric 4096", f"rule del {NO_SIGNALLING}"]
+        commands += [
+            f"route del unreachable default table {HOME_TABLE} metric 4096",
+            f"rule del {NO_PARAMETER_PROBLEMS}",
+        ]
         self._ip([*commands, "rule add pref 0 lookup local", f"rule del pref {RULE_LOCAL} lookup local"])
 
     def _silence(self) -> list[str]:
@@ -209,11 +232,13 @@ class Kernel:
         return commands
 
     def _unuse(self) -> list[str]:
-        if not self._used:
-            return []
-        self._used = False
-        # The route is gone already if the device has lost all of its: `flush` does not mind
-        return [f"route flush default table {HOME_TABLE} metric 1"]
+        # A route is gone already if its device has lost all of its: `flush` does not mind
+        commands = [f"route flush {correspondent}/128 table {HOME_TABLE}" for correspondent in self._optimized]
+        self._optimized.clear()
+        if self._used:
+            self._used = False
+            commands.append(f"route flush default table {HOME_TABLE} metric 1")
+        return commands
 
     def _home_rule(self) -> str:
         return f"pref {RULE_HOME} from {self._home_address} lookup {HOME_TABLE}"

@@ -9,38 +9,74 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from mip6core.addresses import Address
-from topo.mobile_node_engine import ICMPV6, MOBILITY_HEADER
-from topo.mobile_node_kernel import IPV6
+from mip6core.constants import DESTINATION_OPTIONS, HOP_BY_HOP, ICMPV6, IPV6, MOBILITY_HEADER, ROUTING
 
 ETHERNET_HEADER: Final = 14  # octets
 ETH_P_IPV6: Final = 0x86DD
 _ETH_P_ALL: Final = 0x0003  # also what the device sends
 _SO_ATTACH_FILTER: Final = 26
-_ROUTING: Final = 43
-_DESTINATION_OPTIONS: Final = 60
+_PARAMETER_PROBLEM: Final = 4  # the last ICMPv6 type of errors
 _ROUTER_SOLICITATION: Final = 133  # ICMPv6 types of Neighbor Discovery begin here ...
 _ROUTER_ADVERTISEMENT: Final = 134
 _NEIGHBOR_ADVERTISEMENT: Final = 136
 _REDIRECT: Final = 137  # ... and end here
 
 Instruction: TypeAlias = tuple[int, int, int, int]  # of classic BPF: code, jump if true, jump if false, operand
+Line: TypeAlias = tuple[int, str, str, int] | str  # the same with labels to jump to ("": go on), or a label
 
 _LOAD_BYTE: Final = 0x30
 _IF_EQUAL: Final = 0x15
+_IF_GREATER: Final = 0x25
 _RETURN: Final = 0x06
 
-# Mobility Headers, what they may hide behind, advertisements. Data packets must not wake the program.
-_SIGNALLING: Final[Sequence[Instruction]] = (
-    (_LOAD_BYTE, 0, 0, ETHERNET_HEADER + 6),  # Next Header
-    (_IF_EQUAL, 7, 0, MOBILITY_HEADER),
-    (_IF_EQUAL, 6, 0, _ROUTING),
-    (_IF_EQUAL, 5, 0, _DESTINATION_OPTIONS),
-    (_IF_EQUAL, 0, 3, ICMPV6),
-    (_LOAD_BYTE, 0, 0, ETHERNET_HEADER + 40),  # ICMPv6 type
-    (_IF_EQUAL, 2, 0, _ROUTER_ADVERTISEMENT),
-    (_IF_EQUAL, 1, 0, _NEIGHBOR_ADVERTISEMENT),
-    (_RETURN, 0, 0, 0),
-    (_RETURN, 0, 0, 0xFFFF),
+
+def assemble(lines: Sequence[Line]) -> list[Instruction]:
+    """A program of classic BPF: labels become distances."""
+    places: dict[str, int] = {}
+    instructions: list[tuple[int, str, str, int]] = []
+    for line in lines:
+        if isinstance(line, str):
+            places[line] = len(instructions)
+        else:
+            instructions.append(line)
+
+    def distance(label: str, place: int) -> int:
+        return places[label] - place - 1 if label else 0
+
+    return [
+        (code, distance(true, place), distance(false, place), operand)
+        for place, (code, true, false, operand) in enumerate(instructions)
+    ]
+
+
+_IPV6_HEADER: Final = 40  # octets
+_NEXT_HEADER: Final = ETHERNET_HEADER + 6
+_ICMPV6_TYPE: Final = ETHERNET_HEADER + _IPV6_HEADER
+
+# Mobility Headers and what they may hide behind (also data behind a Type 2 Routing header), advertisements, errors; of
+# what the home agent tunnels, signalling. Other tunnelled packets are the kernel's and must not wake the program.
+_WANTED: Final[Sequence[Line]] = (
+    (_LOAD_BYTE, "", "", _NEXT_HEADER),
+    (_IF_EQUAL, "accept", "", MOBILITY_HEADER),
+    (_IF_EQUAL, "accept", "", HOP_BY_HOP),
+    (_IF_EQUAL, "accept", "", ROUTING),
+    (_IF_EQUAL, "accept", "", DESTINATION_OPTIONS),
+    (_IF_EQUAL, "icmpv6", "", ICMPV6),
+    (_IF_EQUAL, "", "drop", IPV6),
+    (_LOAD_BYTE, "", "", _NEXT_HEADER + _IPV6_HEADER),
+    (_IF_EQUAL, "accept", "", MOBILITY_HEADER),
+    (_IF_EQUAL, "", "drop", ICMPV6),
+    (_LOAD_BYTE, "", "", _ICMPV6_TYPE + _IPV6_HEADER),
+    (_IF_EQUAL, "accept", "drop", _PARAMETER_PROBLEM),
+    "icmpv6",
+    (_LOAD_BYTE, "", "", _ICMPV6_TYPE),
+    (_IF_GREATER, "", "accept", _PARAMETER_PROBLEM),
+    (_IF_EQUAL, "accept", "", _ROUTER_ADVERTISEMENT),
+    (_IF_EQUAL, "accept", "drop", _NEIGHBOR_ADVERTISEMENT),
+    "drop",
+    (_RETURN, "", "", 0),
+    "accept",
+    (_RETURN, "", "", 0xFFFF),
 )
 
 
@@ -60,11 +96,11 @@ def _attach_filter(target: socket.socket, instructions: Sequence[Instruction]) -
 
 
 class PacketSocket:
-    """Signalling and advertisements that a device receives; and frames to send."""
+    """What a device receives of signalling, advertisements, errors and optimised packets; and frames to send."""
 
     def __init__(self, device: str) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-        _attach_filter(self._socket, _SIGNALLING)  # before binding starts the flow
+        _attach_filter(self._socket, assemble(_WANTED))  # before binding starts the flow
         self._socket.bind((device, ETH_P_IPV6))
 
     def fileno(self) -> int:
@@ -129,7 +165,7 @@ class FirstPackets:
             ends = self._tunnel if direction == "out" else self._tunnel[::-1]
             return packet[40:] if protocol == IPV6 and packet[8:40] == b"".join(ends) else None
         discovery = protocol == ICMPV6 and _ROUTER_SOLICITATION <= packet[40] <= _REDIRECT
-        return None if discovery or protocol in (MOBILITY_HEADER, _ROUTING, _DESTINATION_OPTIONS) else packet
+        return None if discovery or protocol in (MOBILITY_HEADER, ROUTING, DESTINATION_OPTIONS) else packet
 
 
 def _received(source: socket.socket) -> Iterator[tuple[bytes, int]]:

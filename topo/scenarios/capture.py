@@ -10,9 +10,8 @@ from typing import Final
 
 from mip6core.addresses import Address
 from mip6core.codec import ipv6, mh
+from mip6core.constants import IPV6, MOBILITY_HEADER
 from mip6core.errors import ParseError
-from topo.mobile_node_engine import MOBILITY_HEADER
-from topo.mobile_node_kernel import IPV6
 
 LINUX_SLL2: Final = 276  # link type of captures on all devices
 # Whole Mobility Headers and, of data packets, the headers of tunnel and inner packet; all extension headers that matter

@@ -120,6 +120,7 @@ class CorrespondentRegistration:
     def begin(self, now: float) -> list[Effect]:
         """Register the care-of address, or renew that, or take the binding back at home."""
         if now < self._refused_until:
+            self._next_try = self._refused_until
             return []
         self._next_try = math.inf
         self._update.stop()

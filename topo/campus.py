@@ -15,6 +15,13 @@ agent is to be the LOCAL port of `br-home`. That bridge forwards nothing until `
 `mip6-manager` have run: the controller is ours, and Mininet starts none. The topology `campus-two-bridges` has
 uplink0 on a bridge of its own, `br-uplink`, which setup joins to `br-home`.
 
+In `campus-route-optimization` home is far away, and `remote` is behind an edge switch of its own, `br-edge`, which is
+to do route optimisation for it; the tunnel end point 3000::2 is to be its LOCAL port:
+
+                       remote
+                         |
+                     [ br-edge ] edge0 ---- r ---- line, 5 ms ---- uplink0 [ br-home ]
+
 This file imports nothing of ours: Mininet executes it by itself.
 """
 
@@ -23,6 +30,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,17 +45,24 @@ HOME_ADDRESS: Final = "2001:db8:106:2700::100"
 ROUTER: Final = "2001:db8:106:2700::1"
 LOCAL_CORRESPONDENT: Final = "2001:db8:106:2700::3"
 REMOTE_CORRESPONDENT: Final = "2001:db8:106:3000::3"
+REMOTE_PREFIX: Final = "2001:db8:106:3000::/64"
+REMOTE_ROUTER: Final = "2001:db8:106:3000::1"
+EDGE_ADDRESS: Final = "2001:db8:106:3000::2"  # of the edge switch
 VISITED_PREFIXES: Final = {"visitnet": "2001:db8:106:1100::/64", "visitnet2": "2001:db8:106:1000::/64"}
 
 HOME_BRIDGE: Final = "br-home"
 UPLINK_BRIDGE: Final = "br-uplink"  # of the variant with two bridges
 UPLINK: Final = "uplink0"
+EDGE_BRIDGE: Final = "br-edge"  # of the variant for route optimisation
+EDGE_UPLINK: Final = "edge0"
+LINE_DELAY: Final = 5  # milliseconds one way, in that variant
 BRIDGES: Final = {"home": HOME_BRIDGE, "visitnet": "br-visit", "visitnet2": "br-visit2"}
 MOBILE_NODE: Final = "mn"
 MOBILE_DEVICE: Final = "mn-eth0"
 MOBILE_PORT: Final = "mn-port"  # the switch's end of the mobile node's link: this one moves
 
 HOME_AGENT_MAC: Final = "02:00:00:00:27:02"
+EDGE_MAC: Final = "02:00:00:00:30:02"
 
 # RFC 6275 section 7.5 lets routers that serve mobile nodes advertise every 0.03 to 0.07 s, and section 13 wants the
 # least delay to follow: with its default of 3 s, radvd would be silent that long after each Router Solicitation.
@@ -135,6 +150,30 @@ class CampusRouter(CampusNode):
         super().terminate()
 
 
+class LongLine(CampusNode):
+    """Joins its two devices; everything takes LINE_DELAY from one to the other."""
+
+    _program: subprocess.Popen[bytes] | None = None
+
+    def config(self, **params: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Called by Mininet."""
+        result = super().config(**params)
+        for device in self.intfNames():
+            self.must(f"sysctl -qw net.ipv6.conf.{device}.disable_ipv6=1")
+        program = str(Path(__file__).with_name("delay_line.py"))
+        words = [sys.executable, program, *self.intfNames(), str(LINE_DELAY)]
+        self._program = self.popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return result
+
+    def terminate(self) -> None:
+        """End the program, and the node."""
+        if self._program is not None:
+            self._program.terminate()
+            self._program.wait()
+            self._program = None
+        super().terminate()
+
+
 class CampusSwitch(OVSSwitch):
     """A bridge of the userspace datapath without a controller of Mininet's; a plain switch by default."""
 
@@ -158,14 +197,22 @@ class CampusSwitch(OVSSwitch):
 class HomeBridge(CampusSwitch):
     """The home link's bridge as it is before `mip6ctl ovs setup` makes it a home agent."""
 
+    mac = HOME_AGENT_MAC
+
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, fail_mode="secure", **params)
 
     def start(self, controllers: Sequence[Any]) -> None:
         """Make the bridge. Its LOCAL port keeps its link-layer address and does not configure itself."""
         super().start(controllers)
-        _root(f"ovs-vsctl set bridge {self} other_config:hwaddr='\"{HOME_AGENT_MAC}\"'")
+        _root(f"ovs-vsctl set bridge {self} other_config:hwaddr='\"{self.mac}\"'")
         _root(f"sysctl -qw net.ipv6.conf.{self}.accept_ra=0")
+
+
+class EdgeBridge(HomeBridge):
+    """The remote correspondent's bridge, as it is before setup, too."""
+
+    mac = EDGE_MAC
 
 
 class CampusTopo(Topo):
@@ -179,14 +226,14 @@ class CampusTopo(Topo):
         self._host(
             "remote",
             addresses={"remote-eth0": f"{REMOTE_CORRESPONDENT}/64"},
-            routes=["default via 2001:db8:106:3000::1"],
+            routes=[f"default via {REMOTE_ROUTER}"],
         )
         self._host(
             "r",
             cls=CampusRouter,
             addresses={
                 "r-home": f"{ROUTER}/64",
-                "r-remote": "2001:db8:106:3000::1/64",
+                "r-remote": f"{REMOTE_ROUTER}/64",
                 "r-visitnet": "2001:db8:106:11::1/64",
                 "r-visitnet2": "2001:db8:106:10::1/64",
             },
@@ -197,16 +244,20 @@ class CampusTopo(Topo):
             advertise={"r-home": HOME_PREFIX},
         )
         # Link-layer addresses tell the link and the node, so that people can read captures
-        self._link("r", "r-home", "27:01", self.uplink_bridge(home), UPLINK)
-        self._link("local", "local-eth0", "27:03", home, "local-port")
-        self._link(MOBILE_NODE, MOBILE_DEVICE, "01:00", home, MOBILE_PORT)
-        self._link("remote", "remote-eth0", "30:03", "r", "r-remote")
+        self.uplink("r-home", "27:01", home)
+        self.link("local", "local-eth0", "27:03", home, "local-port")
+        self.link(MOBILE_NODE, MOBILE_DEVICE, "01:00", home, MOBILE_PORT)
+        self.remote_link("remote-eth0", "30:03", "r-remote", "30:01")
         self._visited("visitnet", "11")
         self._visited("visitnet2", "10")
 
-    def uplink_bridge(self, home: str) -> str:
-        """The bridge that has uplink0."""
-        return home
+    def uplink(self, device: str, mac: str, home: str) -> None:
+        """From r's device to the home link's bridge."""
+        self.link("r", device, mac, home, UPLINK)
+
+    def remote_link(self, device: str, mac: str, router_device: str, router_mac: str) -> None:
+        """From the remote correspondent's device to r's."""
+        self.link("remote", device, mac, "r", router_device)
 
     def _visited(self, name: str, link: str) -> None:
         """An access router, its way to r, and its link."""
@@ -222,22 +273,39 @@ class CampusTopo(Topo):
             routes=[f"default via 2001:db8:106:{link}::1"],
             advertise={f"{name}-link": prefix},
         )
-        self._link(name, f"{name}-up", f"{link}:02", "r", f"r-{name}")
-        self._link(name, f"{name}-link", f"{link}:fe", bridge, f"{name}-port")
+        self.link(name, f"{name}-up", f"{link}:02", "r", f"r-{name}")
+        self.link(name, f"{name}-link", f"{link}:fe", bridge, f"{name}-port")
 
     def _host(self, name: str, cls: type[Node] = CampusNode, **params: Any) -> None:
         self.addHost(name, cls=cls, ip=None, **params)
 
-    def _link(self, node: str, device: str, mac: str, other: str, other_device: str) -> None:
+    def link(self, node: str, device: str, mac: str, other: str, other_device: str) -> None:
+        """Join two nodes; `mac` is the end of the first one's link-layer address."""
         self.addLink(node, other, intfName1=device, intfName2=other_device, addr1=f"02:00:00:00:{mac}")
 
 
 class TwoBridgeCampusTopo(CampusTopo):
     """The test bed with uplink0 on a bridge of its own."""
 
-    def uplink_bridge(self, home: str) -> str:
-        """Make the second bridge. `mip6ctl ovs setup` joins it to the home link."""
-        return self.addSwitch(UPLINK_BRIDGE, cls=CampusSwitch, dpid="2701")
+    def uplink(self, device: str, mac: str, home: str) -> None:
+        """To the second bridge. `mip6ctl ovs setup` joins it to the home link."""
+        self.link("r", device, mac, self.addSwitch(UPLINK_BRIDGE, cls=CampusSwitch, dpid="2701"), UPLINK)
+
+
+class RouteOptimizationCampusTopo(CampusTopo):
+    """The test bed where the way through the home agent is long and the remote correspondent has an edge switch."""
+
+    def uplink(self, device: str, mac: str, home: str) -> None:
+        """By a long line."""
+        self._host("line", cls=LongLine)
+        self.link("r", device, mac, "line", "line-r")
+        self.addLink("line", home, intfName1="line-home", intfName2=UPLINK)
+
+    def remote_link(self, device: str, mac: str, router_device: str, router_mac: str) -> None:
+        """Through the edge switch."""
+        edge = self.addSwitch(EDGE_BRIDGE, cls=EdgeBridge, dpid="3000")
+        self.link("remote", device, mac, edge, "remote-port")
+        self.link("r", router_device, router_mac, edge, EDGE_UPLINK)
 
 
 def move(place: str) -> None:
@@ -255,4 +323,8 @@ def _root(command: str) -> None:
         raise RuntimeError(f"{command}: {(result.stderr or result.stdout).strip()}")
 
 
-topos = {"campus": CampusTopo, "campus-two-bridges": TwoBridgeCampusTopo}
+topos = {
+    "campus": CampusTopo,
+    "campus-two-bridges": TwoBridgeCampusTopo,
+    "campus-route-optimization": RouteOptimizationCampusTopo,
+}

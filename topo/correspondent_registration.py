@@ -50,6 +50,7 @@ class Situation:
     home_agent: Address
     lifetime: int  # seconds to ask for
     random: Callable[[int], bytes]
+    patience: float = 0.0  # seconds from the first home registration to the first correspondent registration
     care_of_address: Address | None = None  # while away
     registered_until: float = -math.inf  # the home agent has accepted that care-of address until then
     at_home: bool = False
@@ -114,6 +115,7 @@ class CorrespondentRegistration:
         self._next_try = math.inf  # when to begin again without a reason from outside
         self._refused_until = -math.inf
         self._incapable = False  # it speaks no Mobile IPv6: a move will not change that
+        self._waiting = situation.patience > 0  # for the first registration
 
     # --- from the mobile node ---
 
@@ -121,6 +123,10 @@ class CorrespondentRegistration:
         """Register the care-of address, or renew that, or take the binding back at home."""
         if now < self._refused_until:
             self._next_try = self._refused_until
+            return []
+        if self._waiting:
+            if self._next_try == math.inf and now < self._situation.registered_until:
+                self._next_try = now + self._situation.patience
             return []
         self._next_try = math.inf
         self._update.stop()
@@ -152,7 +158,7 @@ class CorrespondentRegistration:
         if self.optimized and now >= self._expires:
             effects += self._fall_back("the binding has run out", now)
         if now >= self._next_try:
-            self._incapable = False
+            self._incapable = self._waiting = False
             return effects + self.begin(now)
         return effects + self._transmit(now)
 

@@ -230,6 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help=f"of registrations with correspondents (default: {MAX_RR_BINDING_LIFETIME}, which is the most)",
     )
+    add(
+        "--correspondent-patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="from the first registration with the home agent to the first with correspondents (default: 0)",
+    )
     add("--link-local", action="store_true", help="set the L bit: also defend the derived link-local address")
     options = parser.parse_args(arguments)
     if not LIFETIME_UNIT <= options.lifetime <= MAX_LIFETIME:
@@ -249,6 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             first_timeout=options.first_timeout,
             correspondents=tuple(addresses.parse(correspondent) for correspondent in options.correspondent),
             correspondent_lifetime=options.correspondent_lifetime,
+            correspondent_patience=options.correspondent_patience,
         )
         kernel = Kernel(options.interface, settings)
     except (ValueError, OSError, KernelError) as error:

@@ -76,6 +76,7 @@ class Settings:
     first_timeout: float = INITIAL_BINDACK_TIMEOUT_FIRST_REG  # section 13: to be configurable
     correspondents: tuple[Address, ...] = ()  # to optimise the routes to and from
     correspondent_lifetime: int = MAX_RR_BINDING_LIFETIME  # seconds asked for in registrations with them
+    correspondent_patience: float = 0.0  # seconds from the first home registration to the first of those
 
 
 class State(Enum):
@@ -125,8 +126,14 @@ class MobileNode:
         self._prefixes: dict[Prefix, _Heard] = {}  # advertised on this link
         self._home_agent_mac: bytes | None = None
         self._home_address_taken = False  # another node has it: never to be registered again (11.7.1)
-        own, agent, lifetime = settings.home_address, settings.home_agent, settings.correspondent_lifetime
-        self._route_optimization = RouteOptimization(own, agent, settings.correspondents, lifetime, random)
+        self._route_optimization = RouteOptimization(
+            settings.home_address,
+            settings.home_agent,
+            settings.correspondents,
+            settings.correspondent_lifetime,
+            random,
+            settings.correspondent_patience,
+        )
 
     # --- from the kernel ---
 

@@ -26,9 +26,14 @@ class RouteOptimization:
         correspondents: Iterable[Address],
         lifetime: int,
         random: Callable[[int], bytes],
+        patience: float = 0.0,
     ) -> None:
-        """`lifetime`: seconds asked for; `random` gives so many octets that nobody can guess."""
-        self._situation = Situation(home_address, home_agent, lifetime, random)
+        """`lifetime`: seconds asked for; `random` gives so many octets that nobody can guess.
+
+        `patience`: seconds from the first home registration to the first correspondent registrations; when those begin
+        is the mobile node's choice (11.7.2).
+        """
+        self._situation = Situation(home_address, home_agent, lifetime, random, patience)
         self._list = {one: CorrespondentRegistration(one, self._situation) for one in correspondents}
 
     # --- from the mobile node ---

@@ -164,6 +164,29 @@ def test_each_correspondent_has_its_own_registration() -> None:
     assert all(one.binding(world.now) and not one.refused for one in two)
 
 
+def test_the_first_correspondent_registration_can_wait(correspondent: Correspondent) -> None:
+    world = World.of(correspondent, correspondent_patience=3.0)
+    world.visit(seconds=2.9)
+    assert happened(world) == []
+    world.run(1.0)
+    assert world.optimized
+    since = world.now
+    world.visit(SECOND_NET, SECOND, seconds=0.1)
+    assert len(messages(world, MIP6MH_CoTI, since)) == 1
+    assert world.optimized
+
+
+def test_waiting_starts_anew_where_the_mobile_node_moves_meanwhile(correspondent: Correspondent) -> None:
+    world = World.of(correspondent, correspondent_patience=3.0)
+    world.visit(seconds=2)
+    world.visit(SECOND_NET, SECOND, seconds=2)
+    assert happened(world) == []
+    world.run(2)
+    assert world.optimized
+    world.come_home()
+    assert correspondent.binding(world.now) is None
+
+
 # --- tests that do not count (11.6.2) ---
 
 

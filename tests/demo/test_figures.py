@@ -16,7 +16,7 @@ from scapy.utils import PcapWriter
 from mip6core import addresses
 from topo.scenarios import capture
 from topo.scenarios.figures import interruption, ping_figures, stream_figures, verdict
-from topo.scenarios.roaming import binding_right
+from topo.scenarios.journey import binding_right
 
 HOME_ADDRESS = "2001:db8:106:2700::100"
 HOME_AGENT = "2001:db8:106:2700::2"

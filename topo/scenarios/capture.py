@@ -1,4 +1,4 @@
-"""Reading a capture of all ports of the switch: when signalling and tunnelled packets came and went."""
+"""Reading captures: when signalling and tunnelled packets came and went, and which way the segments of TCP took."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Final
 
 from mip6core.addresses import Address
 from mip6core.codec import ipv6, mh
-from mip6core.constants import IPV6, MOBILITY_HEADER
+from mip6core.constants import DESTINATION_OPTIONS, IPV6, MOBILITY_HEADER, ROUTING
 from mip6core.errors import ParseError
 
 LINUX_SLL2: Final = 276  # link type of captures on all devices
+ETHERNET: Final = 1  # link type of captures on one
 # Whole Mobility Headers and, of data packets, the headers of tunnel and inner packet; all extension headers that matter
 EXPRESSION: Final = "ip6 proto 135 or ip6 proto 43 or ip6 proto 60 or ip6 proto 41"
 SNAPSHOT_LENGTH: Final = 200  # octets
@@ -22,8 +23,11 @@ _FILE_HEADER = struct.Struct("=IHHiIII")
 _RECORD_HEADER = struct.Struct("=IIII")
 _SLL2 = struct.Struct("!HHIHBB8s")
 _MAGIC: Final = 0xA1B2C3D4
+_ETHERNET = struct.Struct("!12sH")
 _ETH_P_IPV6: Final = 0x86DD
 _OUTGOING: Final = 4
+_TCP: Final = 6
+_IPV6_HEADER: Final = 40  # octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,8 @@ class Captured:
     """A packet on a device."""
 
     at: float  # seconds since 1970
-    device: int  # interface index
-    outgoing: bool
+    device: int  # interface index; 0 in a capture on one device
+    outgoing: bool  # not known in a capture on one device
     packet: bytes  # from the IPv6 header on, perhaps cut
 
 
@@ -45,12 +49,12 @@ class Exchange:
 
 
 def read(file: Path) -> Iterator[Captured]:
-    """The IPv6 packets of a capture with `tcpdump -i any -y LINUX_SLL2`, but for a last one that is not whole yet."""
+    """The IPv6 packets of a capture with `tcpdump -i any -y LINUX_SLL2` or `-i DEVICE`, but for one not whole yet."""
     data = file.read_bytes()
     if len(data) < _FILE_HEADER.size:
         return
     magic, *_, link_type = _FILE_HEADER.unpack_from(data)
-    if magic != _MAGIC or link_type != LINUX_SLL2:
+    if magic != _MAGIC or link_type not in (LINUX_SLL2, ETHERNET):
         raise ValueError(f"{file}: not a capture of the expected kind")
     offset = _FILE_HEADER.size
     while offset + _RECORD_HEADER.size <= len(data):
@@ -58,10 +62,15 @@ def read(file: Path) -> Iterator[Captured]:
         start, offset = offset + _RECORD_HEADER.size, offset + _RECORD_HEADER.size + length
         if offset > len(data):
             return
-        protocol, _, device, _, kind, *_ = _SLL2.unpack_from(data, start)
+        at = seconds + microseconds / 1e6
+        if link_type == LINUX_SLL2:
+            protocol, _, device, _, kind, *_ = _SLL2.unpack_from(data, start)
+            found = Captured(at, device, kind == _OUTGOING, data[start + _SLL2.size : offset])
+        else:
+            _, protocol = _ETHERNET.unpack_from(data, start)
+            found = Captured(at, 0, False, data[start + _ETHERNET.size : offset])
         if protocol == _ETH_P_IPV6:
-            packet = data[start + _SLL2.size : offset]
-            yield Captured(seconds + microseconds / 1e6, device, kind == _OUTGOING, packet)
+            yield found
 
 
 def exchange(
@@ -85,6 +94,34 @@ def exchange(
             if isinstance(message, mh.BindingAcknowledgement) and message.sequence == sequence:
                 acknowledged = captured.at - came
     return None if came is None else Exchange(acknowledged, first_tunnelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """TCP segments between two nodes, by the way they took."""
+
+    plain: int  # as any host's: at home, or through the home agent
+    direct: int  # with Home Address option or Type 2 Routing header
+
+
+def segments(packets: Iterable[Captured], source: Address, start: float, end: float) -> Segments:
+    """Segments that were captured between a correspondent and its router from `start` to `end`, and come from `source`.
+
+    `source` is the correspondent, or the mobile node's home address; what the home address sends directly has the
+    care-of address as its source and the home address in the option.
+    """
+    plain = direct = 0
+    for captured in packets:
+        packet = captured.packet
+        if not start <= captured.at < end:
+            continue
+        if packet[6] == _TCP:
+            plain += packet[8:24] == source
+        elif packet[6] == DESTINATION_OPTIONS and packet[_IPV6_HEADER] == _TCP:
+            direct += packet[_IPV6_HEADER + 8 : _IPV6_HEADER + 24] == source
+        elif packet[6] == ROUTING and packet[_IPV6_HEADER] == _TCP:
+            direct += packet[8:24] == source
+    return Segments(plain, direct)
 
 
 def _message(packet: bytes) -> mh.Message | None:

@@ -27,6 +27,22 @@ _EVENTS: Final = {
     "binding_expired": "the binding has run out",
     "registration_refused": "the home agent refuses the registration, status {status}",
     "duplicate_address": "somebody else has {address}",
+    "care_of_test_init": "Care-of Test Init to {correspondent}, directly",
+    "home_test_init": "Home Test Init to {correspondent}, through the home agent",
+    "care_of_test": "Care-of Test from {correspondent}, nonce index {nonce_index}",
+    "home_test": "Home Test from {correspondent}, nonce index {nonce_index}",
+    "correspondent_update": "Binding Update to {correspondent}, sequence {sequence}, lifetime {lifetime} s; "
+    "home keygen token of {home_token_age} s ago",
+    "correspondent_acknowledgement": "Binding Acknowledgement from {correspondent}, status {status}, "
+    "lifetime {lifetime} s",
+    "correspondent_deregistered": "{correspondent} has forgotten the care-of address",
+    "correspondent_refresh_request": "Binding Refresh Request from {correspondent}",
+    "correspondent_error": "Binding Error from {correspondent}, status {status}",
+    "route_optimized": "packets to {correspondent} go directly from now on",
+    "route_by_home_agent": "packets to {correspondent} go through the home agent again: {reason}",
+    "route_optimization_failed": "packets to {correspondent} stay with the home agent: {reason}",
+    "first_direct_packet_in": "first packet from {correspondent} with a Type 2 Routing header",
+    "first_direct_packet_out": "first packet to {correspondent} with a Home Address option",
     "at_home": "at home; neighbors told with an unsolicited Neighbor Advertisement",
     "first_packet_in": "first packet for the home address{through}",
     "first_packet_out": "first packet from the home address{through}",
@@ -77,6 +93,30 @@ def step(figures: Figures, bindings: str) -> None:
             f"{_s(flow['tcp_from_mobile']):>13}",
             flush=True,
         )
+
+
+def correspondents(figures: Figures) -> None:
+    """What else there is to tell of a step with route optimisation."""
+    print("  $ mip6ctl show correspondents")
+    for line in figures["correspondents_table"].splitlines():
+        print(f"    {line}")
+    for way in figures["ways"]:
+        print(_way(way), flush=True)
+
+
+def ways(steps: Sequence[Figures]) -> None:
+    """All ways of a run."""
+    print("\n=== ways and round-trip times")
+    for step in steps:
+        for way in step["ways"]:
+            print(f"  {step['place']:<10}{_way(way)}")
+
+
+def _way(way: Figures) -> str:
+    time = "-" if way["round_trip"] is None else f"{way['round_trip']:.1f} ms"
+    name = {"home": "at home", "home agent": "by home agent", "direct": "directly"}[way["way"]]
+    hops = ", ".join(way["hops"])
+    return f"  {way['correspondent']:<7} {name:<14} {time:>9}  {len(way['hops'])} hops: {hops}"
 
 
 def verdict(facts: Sequence[Fact]) -> None:

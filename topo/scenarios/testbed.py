@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -39,6 +39,17 @@ home_links:
 security:
   unprotected_signalling: accept
 """
+CORRESPONDENT_LINK: Final = f"""\
+correspondent_links:
+  - name: remotenet
+    bridge: {campus.EDGE_BRIDGE}
+    address: {campus.EDGE_ADDRESS}
+    prefixes: ["{campus.REMOTE_PREFIX}"]
+    router: {campus.REMOTE_ROUTER}
+    uplinks: [{campus.EDGE_UPLINK}]
+"""
+PATIENCE: Final = 3.0  # seconds through the home agent, so that people see the difference, before routes are optimised
+MOST_HOPS: Final = 8
 PUNTED: Final = "punted_"  # how the names of these counters begin
 CORRESPONDENTS: Final = {"local": campus.LOCAL_CORRESPONDENT, "remote": campus.REMOTE_CORRESPONDENT}
 
@@ -95,8 +106,11 @@ class Flow:
 class Testbed:
     """Build with `start`, leave with `close`: everything that was made goes, and nothing else."""
 
-    def __init__(self, two_bridges: bool, lifetime: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, two_bridges: bool, lifetime: int, say: Callable[[str], None], route_optimization: bool = False
+    ) -> None:
         self._two_bridges = two_bridges
+        self._route_optimization = route_optimization
         self._lifetime = lifetime
         self._say = say
         self._undo = contextlib.ExitStack()
@@ -114,11 +128,14 @@ class Testbed:
         setLogLevel("output")
         Mininet.inited = True  # or it would change kernel settings of the whole machine
         name = "campus-two-bridges" if self._two_bridges else "campus"
+        if self._route_optimization:
+            name = "campus-route-optimization"
         self.net = Mininet(topo=campus.topos[name](), controller=None, waitConnected=False)
         self._undo.callback(self.net.stop)
         self.net.start()
         configuration = self.directory / "mip6.yaml"
-        configuration.write_text(CONFIGURATION % (campus.UPLINK_BRIDGE if self._two_bridges else "null"))
+        text = CONFIGURATION % (campus.UPLINK_BRIDGE if self._two_bridges else "null")
+        configuration.write_text(text + CORRESPONDENT_LINK if self._route_optimization else text)
         self._say("$ mip6ctl ovs setup --config mip6.yaml")
         self.mip6ctl("ovs", "setup", "--config", str(configuration))
         # Before the bridge goes: the wire format adapter is held by more than the device
@@ -133,10 +150,19 @@ class Testbed:
         self.wire_pcap = self.directory / "wire.pcap"
         words = f"tcpdump -i r-home -s {capture.SNAPSHOT_LENGTH} -U --immediate-mode -Z root -w {self.wire_pcap}"
         self._tcpdump([*words.split(), f"{capture.EXPRESSION} or ip6 proto 47"], "r")
+        optimize: list[str] = []
+        if self._route_optimization:
+            self.edge_pcap = self.directory / "edge.pcap"
+            words = f"tcpdump -i r-remote -s {capture.SNAPSHOT_LENGTH} -U --immediate-mode -Z root -w {self.edge_pcap}"
+            self._tcpdump([*words.split(), f"{capture.EXPRESSION} or ip6 proto 47 or tcp"], "r", "edge")
+            optimize = ["--correspondent-patience", str(PATIENCE)]
+            for address in CORRESPONDENTS.values():
+                optimize += ["--correspondent", address]
         self.mobile_node = self._module(
             "mobile_node",
             *("--interface", campus.MOBILE_DEVICE, "--home-address", f"{campus.HOME_ADDRESS}/64"),
             *("--home-agent", campus.HOME_AGENT, "--lifetime", str(self._lifetime)),
+            *optimize,
             host=campus.MOBILE_NODE,
         )
         lab.wait_until(self._home_address_ready, "the home address on the home link", timeout=10.0)
@@ -197,6 +223,12 @@ class Testbed:
         result: list[dict[str, Any]] = json.loads(self.mip6ctl("show", "bindings", "-o", "json"))["bindings"]
         return result
 
+    def correspondents(self) -> list[dict[str, Any]]:
+        """All bindings that are kept for correspondents."""
+        result: list[dict[str, Any]]
+        result = json.loads(self.mip6ctl("show", "correspondents", "-o", "json"))["correspondents"]
+        return result
+
     def punted(self) -> dict[str, int]:
         """Packets that the switch has handed to the controller so far, by kind."""
         shell = json.loads(self.mip6ctl("show", "statistics", "-o", "json"))["shell"]
@@ -224,10 +256,50 @@ class Testbed:
             "tunnelled_in": f"ip6 proto 41 and dst host {campus.HOME_AGENT}",
             "gre": "ip6 proto 47",
         }
-        return {
-            name: len(lab.run(["tcpdump", "-n", "-r", str(self.wire_pcap), expression]).stdout.splitlines())
-            for name, expression in expressions.items()
+        return _count(self.wire_pcap, expressions)
+
+    def edge(self) -> list[capture.Captured]:
+        """Signalling, tunnelled packets and TCP segments between the router and the edge switch so far."""
+        return list(capture.read(self.edge_pcap))
+
+    def edge_wire(self) -> dict[str, int]:
+        """Packets between the router and the edge switch, where optimised ones are to look as RFC 6275 says."""
+        expressions = {
+            "type_2_routing": f"ip6 proto 43 and src host {campus.REMOTE_CORRESPONDENT}",
+            "home_address_option": f"ip6 proto 60 and dst host {campus.REMOTE_CORRESPONDENT}",
+            "gre": "ip6 proto 47",
         }
+        return _count(self.edge_pcap, expressions)
+
+    def hops(self, host: str | None, source: str, target: str) -> list[str]:
+        """The nodes that pings with hop limits of 1, 2 ... from `source` get to, up to the target, by name.
+
+        "?" where none has told. `host` None: where the switches are.
+        """
+        words = f"ping -6 -n -c 1 -W 1 -I {source} {target} -t".split()
+        pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        pings = [
+            subprocess.Popen([*words, str(limit)], **pipe)
+            if host is None
+            else self.net[host].popen([*words, str(limit)], **pipe)
+            for limit in range(1, MOST_HOPS + 1)
+        ]
+        names = self._names()
+        found: list[str] = []
+        for ping in pings:
+            printed = ping.communicate(timeout=10.0)[0]
+            match = re.search(r"[Ff]rom ([0-9a-f:]+):? icmp_seq", printed)
+            found.append("?" if match is None else names.get(match[1], match[1]))
+        last = names.get(target, target)
+        return found[: found.index(last) + 1] if last in found else found
+
+    def _names(self) -> dict[str, str]:
+        """Node of each address."""
+        names = {campus.HOME_AGENT: "home agent"}
+        for node in self.net.hosts:
+            for line in node.pexec("ip -6 -o address show scope global")[0].splitlines():
+                names[line.split()[3].split("/")[0]] = node.name
+        return names
 
     def reaches_directly(self, care_of_address: str) -> bool:
         """Whether the mobile node gets an answer from the remote correspondent to pings from its care-of address."""
@@ -266,8 +338,8 @@ class Testbed:
         process = self._background([sys.executable, "-m", f"topo.{name}", *words], host, subprocess.PIPE, errors)
         return Lines(process, f"{name} on {host}", self.events.append if name == "mobile_node" else lambda line: None)
 
-    def _tcpdump(self, words: list[str], host: str | None) -> None:
-        log = self.directory / f"tcpdump-{host or 'switch'}.log"
+    def _tcpdump(self, words: list[str], host: str | None, name: str | None = None) -> None:
+        log = self.directory / f"tcpdump-{name or host or 'switch'}.log"
         with log.open("wb") as errors:
             self._background(words, host, subprocess.DEVNULL, errors)
         lab.wait_until(lambda: "listening on" in log.read_text(), "tcpdump")
@@ -282,6 +354,14 @@ class Testbed:
             process = node.popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         self._undo.callback(_end, process)
         return process
+
+
+def _count(pcap: Path, expressions: Mapping[str, str]) -> dict[str, int]:
+    """How many packets of a capture match."""
+    return {
+        name: len(lab.run(["tcpdump", "-n", "-r", str(pcap), expression]).stdout.splitlines())
+        for name, expression in expressions.items()
+    }
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

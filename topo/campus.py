@@ -160,7 +160,8 @@ class LongLine(CampusNode):
         result = super().config(**params)
         for device in self.intfNames():
             self.must(f"sysctl -qw net.ipv6.conf.{device}.disable_ipv6=1")
-        program = str(Path(__file__).with_name("delay_line.py"))
+        here = type(self).config.__code__.co_filename  # the `mn` command gives no __file__
+        program = str(Path(here).resolve().with_name("delay_line.py"))
         words = [sys.executable, program, *self.intfNames(), str(LINE_DELAY)]
         self._program = self.popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return result

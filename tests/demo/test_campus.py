@@ -10,6 +10,7 @@ from topo import lab
 
 pytestmark = pytest.mark.lab
 
+MANAGED = ("br-home", "br-edge")
 CAMPUS = Path(__file__).resolve().parents[2] / "topo" / "campus.py"
 
 
@@ -36,6 +37,15 @@ def mn(topology: str, *commands: str) -> str:
                 "br-visit2": "visitnet2-port",
             },
         ),
+        (
+            "campus-route-optimization",
+            {
+                "br-home": "uplink0 local-port mn-port",
+                "br-edge": "edge0 remote-port",
+                "br-visit": "visitnet-port",
+                "br-visit2": "visitnet2-port",
+            },
+        ),
     ],
 )
 def test_mn_builds_the_test_bed(topology: str, bridges: dict[str, str]) -> None:
@@ -48,7 +58,7 @@ def test_mn_builds_the_test_bed(topology: str, bridges: dict[str, str]) -> None:
         line = next(line for line in printed.splitlines() if line.startswith(f"{name} "))
         words = line.split()[1:]
         assert set(words[:-2]) == set(ports.split())
-        assert words[-2:] == ["netdev", "secure" if name == "br-home" else "standalone"]
+        assert words[-2:] == ["netdev", "secure" if name in MANAGED else "standalone"]
 
 
 def test_switch_ports_are_no_hosts_and_checksums_are_computed() -> None:
@@ -63,15 +73,17 @@ def test_switch_ports_are_no_hosts_and_checksums_are_computed() -> None:
     assert "\ntx-checksumming: off" in printed
 
 
-def test_the_routed_part_works_without_a_home_agent_and_nothing_is_left() -> None:
+@pytest.mark.parametrize(("topology", "host"), [("campus", "remote"), ("campus-route-optimization", "r")])
+def test_the_routed_part_works_without_a_home_agent_and_nothing_is_left(topology: str, host: str) -> None:
     printed = mn(
-        "campus",
-        "remote ping -6 -c1 -W2 2001:db8:106:1100::1",
-        "remote ping -6 -c1 -W2 2001:db8:106:1000::1",
-        "remote ping -6 -c1 -W2 2001:db8:106:2700::1",
+        topology,
+        f"{host} ping -6 -c1 -W2 2001:db8:106:1100::1",
+        f"{host} ping -6 -c1 -W2 2001:db8:106:1000::1",
+        f"{host} ping -6 -c1 -W2 2001:db8:106:2700::1",
     )
     assert printed.count(" 1 received") == 3
     assert lab.run("ovs-vsctl list-br").stdout == ""
     devices = {line.split(":")[1].strip() for line in lab.run("ip -o link").stdout.splitlines()}
     assert not [device for device in devices if device.endswith("-port") or device.startswith(("br-", "uplink"))]
+    assert "delay_line" not in lab.run("ps -eo args").stdout
     assert "radvd" not in lab.run("ps -eo comm").stdout.split()

@@ -109,6 +109,7 @@ class CorrespondentRegistration:
         self._update = Retransmission()
         self._outstanding: dict[int, tuple[float, int]] = {}  # sequence: sent at, lifetime in units
         self._key = b""  # of the Binding Updates that are outstanding
+        self._began = -math.inf  # this attempt
         self._renewals = 0  # Binding Updates refused in a way that a new one may mend
         self._expires = -math.inf  # by the last acknowledgement
         self._bound_until = -math.inf  # the correspondent may have a binding until then, acknowledged or not
@@ -129,6 +130,7 @@ class CorrespondentRegistration:
                 self._next_try = now + self._situation.patience
             return []
         self._next_try = math.inf
+        self._began = now
         self._update.stop()
         self._outstanding.clear()
         return self._advance(now)
@@ -254,17 +256,17 @@ class CorrespondentRegistration:
         if situation.at_home and now >= self._bound_until:
             self._rest()
             return []
+        care_of_address = None if situation.at_home else situation.care_of_address
+        if care_of_address is None and not situation.at_home:
+            return []
         missing = False
         if not self._home_test.usable(situation.home_address, now):
             missing = True
             if situation.reachable(now):
                 self._home_test.begin(situation.home_address, now)
-        if not situation.at_home:
-            if situation.care_of_address is None:
-                return []
-            if not self._care_of_test.usable(situation.care_of_address, now):
-                missing = True
-                self._care_of_test.begin(situation.care_of_address, now)
+        if care_of_address is not None and not self._care_of_test.usable(care_of_address, now):
+            missing = True
+            self._care_of_test.begin(care_of_address, now)
         if not missing and situation.reachable(now) and not self._update.running:
             tokens = [self._home_test.token] if situation.at_home else [self._home_test.token, self._care_of_test.token]
             self._key = authorization.binding_management_key(*(token for token in tokens if token is not None))
@@ -287,8 +289,20 @@ class CorrespondentRegistration:
                     return effects
             elif retransmission.transmissions > 1 + MAX_RO_FAILURE:
                 return effects + self._give_up("no answer", now)
+            if retransmission is self._update and self._renew_tokens():
+                return effects + self.begin(now)
             effects += send(now)
         return effects
+
+    def _renew_tokens(self) -> bool:
+        """Whether to test anew: two Binding Updates made with a home keygen token of before have no answer.
+
+        A correspondent that has started anew may take its nonce index for another and drop the update silently (9.5.1).
+        """
+        if self._update.transmissions <= 2 or self._home_test.received_at >= self._began:
+            return False
+        self._home_test.token = self._care_of_test.token = None
+        return True
 
     def _send_home_test_init(self, now: float) -> list[Effect]:
         """Through the reverse tunnel, or plainly at home; with a new cookie each time (11.8)."""

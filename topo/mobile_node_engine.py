@@ -413,11 +413,13 @@ class MobileNode:
             if isinstance(option, BindingRefreshAdvice) and 0 < option.interval * LIFETIME_UNIT < lifetime:
                 refresh = option.interval * LIFETIME_UNIT
         self._timer = sent_at + refresh
-        effects: list[Effect] = []
-        if self._tunnel_in_use != self.care_of_address and self.care_of_address is not None:
-            self._tunnel_in_use = self.care_of_address
-            effects.append(UseTunnel(self.care_of_address))
-        return effects + self._route_optimization.registered(self.registered_until, now)
+        if self.care_of_address is None:
+            return []
+        begun = self._route_optimization.registered(self.care_of_address, self.registered_until, now)
+        if self._tunnel_in_use == self.care_of_address:
+            return begun
+        self._tunnel_in_use = self.care_of_address
+        return [UseTunnel(self.care_of_address), *begun]
 
     def _refused(self, status: int, now: float) -> list[Effect]:
         """What will not change while we stay here is not asked again (11.7.3)."""

@@ -44,8 +44,9 @@ class RouteOptimization:
         self._situation.care_of_address = care_of_address
         return self._each(CorrespondentRegistration.moved, now)
 
-    def registered(self, until: float, now: float) -> list[Effect]:
+    def registered(self, care_of_address: Address, until: float, now: float) -> list[Effect]:
         """The home agent has accepted the care-of address, or done so again: home tests may begin."""
+        self._situation.care_of_address = care_of_address
         self._situation.registered_until = until
         return self._each(CorrespondentRegistration.begin, now)
 

@@ -31,9 +31,11 @@ from scapy.packet import Packet
 
 from mip6core import addresses
 from tests.demo.bench import FIRST, FIRST_NET, HOME_ADDRESS, HOME_AGENT, HOME_PREFIX, Bench, home_agent_defends
-from topo.mobile_node_effects import EndRouteOptimization, OptimizeRoute, Send
+from topo.mobile_node_effects import EndRouteOptimization, Event, OptimizeRoute, Send
 
 CORRESPONDENT = "2001:db8:c::3"
+OTHER = "2001:db8:d::4"
+HOME_TOKEN, CARE_OF_TOKEN = b"home tok", b"care-of "
 LATENCY = 0.01  # seconds
 NONCE_LIFETIME = 240  # seconds, MAX_NONCE_LIFETIME
 MAX_BINDING = 420  # seconds, MAX_RR_BINDING_LIFETIME
@@ -243,3 +245,62 @@ class World:
             self.send(IPv6(src=HOME_AGENT, dst=self.home_agent_binding) / packet)
         else:
             self.bench.receive(packet)
+
+
+# --- what tests look at, and do ---
+
+
+def messages(world: World, layer: type[Packet], since: float = 0.0) -> list[Packet]:
+    """What the mobile node has sent to correspondents, whole packets."""
+    return [packet for _, packet, _ in world.bench.sent(layer, since) if packet.dst != HOME_AGENT or packet.nh == 41]
+
+
+def times(world: World, layer: type[Packet], since: float = 0.0) -> list[float]:
+    sent = [at for at, packet, _ in world.bench.sent(layer, since) if packet.dst != HOME_AGENT or packet.nh == 41]
+    return [round(at - sent[0], 3) for at in sent]
+
+
+def happened(world: World, since: float = 0.0) -> list[str]:
+    """Names of the events about correspondents."""
+    return [
+        effect.name
+        for at, effect in world.bench.done
+        if isinstance(effect, Event) and "correspondent" in effect.details and at >= since
+    ]
+
+
+def drop(*layers: type[Packet]) -> Callable[[Packet], bool]:
+    return lambda packet: any(layer in packet for layer in layers)
+
+
+def answers(world: World) -> tuple[Packet, Packet]:
+    """Home Test and Care-of Test for the last init messages, as they come to the mobile node."""
+    cookies = [messages(world, layer)[-1][layer].cookie for layer in (MIP6MH_HoTI, MIP6MH_CoTI)]
+    home = IPv6(src=CORRESPONDENT, dst=HOME_ADDRESS) / MIP6MH_HoT(index=1, cookie=cookies[0], token=HOME_TOKEN)
+    care_of = IPv6(src=CORRESPONDENT, dst=FIRST) / MIP6MH_CoT(index=2, cookie=cookies[1], token=CARE_OF_TOKEN)
+    return IPv6(src=HOME_AGENT, dst=FIRST) / home, care_of
+
+
+def waiting(world: World) -> World:
+    """Both init messages are out and no answer comes."""
+    world.loss = drop(MIP6MH_HoT, MIP6MH_CoT)
+    world.visit(seconds=0.5)
+    assert len(messages(world, MIP6MH_HoTI)) == len(messages(world, MIP6MH_CoTI)) == 1
+    return world
+
+
+def changed(packet: Packet, **fields: object) -> Packet:
+    copy = packet.copy()
+    for name, value in fields.items():
+        where = copy if name in ("src", "dst") else copy.lastlayer()
+        setattr(where, name, value)
+    return copy
+
+
+def registering(world: World) -> tuple[Packet, bytes]:
+    """A Binding Update that the correspondent does not answer, and its key."""
+    waiting(world)
+    for packet in answers(world):
+        world.bench.receive(packet)
+    kbm = hashlib.sha1(HOME_TOKEN + CARE_OF_TOKEN).digest()
+    return messages(world, MIP6MH_BU)[-1], kbm

@@ -29,7 +29,8 @@ COOKIE: Final = 8  # octets
 
 # Of the lifetime granted. The home registration is refreshed at three quarters of its own, and that renews this one too
 REFRESH_AT: Final = 0.85
-RETRY_AFTER: Final = 300.0  # seconds until a correspondent is asked again that has refused or does not answer
+RETRY_AFTER: Final = 300.0  # seconds until a correspondent is asked again that has refused ...
+RETRY_AFTER_SILENCE: Final = 60.0  # ... or has not answered
 
 # Section 6.1.8
 STATUS_REJECTED: Final = 128  # and above
@@ -288,7 +289,7 @@ class CorrespondentRegistration:
                     self._rest()
                     return effects
             elif retransmission.transmissions > 1 + MAX_RO_FAILURE:
-                return effects + self._give_up("no answer", now)
+                return effects + self._give_up("no answer", now, RETRY_AFTER_SILENCE)
             if retransmission is self._update and self._renew_tokens():
                 return effects + self.begin(now)
             effects += send(now)
@@ -372,11 +373,11 @@ class CorrespondentRegistration:
         self.optimized = False
         return [EndRouteOptimization(self.correspondent), self._event("route_by_home_agent", now, reason=reason)]
 
-    def _give_up(self, reason: str, now: float) -> list[Effect]:
-        """Data goes through the home agent (5.2.9). Tried again after the next move, or long after."""
+    def _give_up(self, reason: str, now: float, retry_after: float = RETRY_AFTER) -> list[Effect]:
+        """Data goes through the home agent (5.2.9). Tried again after the next move, or later."""
         self._rest()
         self._renewals = 0
-        self._refused_until = self._next_try = now + RETRY_AFTER
+        self._refused_until = self._next_try = now + retry_after
         failed = self._event("route_optimization_failed", now, reason=reason)
         return [failed, *self._fall_back(reason, now)] if self.optimized else [failed]
 

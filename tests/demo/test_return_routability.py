@@ -228,7 +228,7 @@ def test_unanswered_tests_are_repeated_with_new_cookies(world: World, lost: type
     world.visit(seconds=10)
     assert times(world, sent) == [0, 1, 3, 7]
     assert len({packet[sent].cookie for packet in messages(world, sent)}) == 4
-    world.run(200)
+    world.run(50)
     assert len(messages(world, sent)) == 4  # MAX_RO_FAILURE is 3 retries
     assert happened(world)[-1] == "route_optimization_failed"
     assert world.optimized == set()
@@ -258,7 +258,7 @@ def test_so_is_a_later_time(world: World) -> None:
     world.loss = drop(MIP6MH_CoT)
     world.visit(seconds=30)
     world.loss = lambda packet: False
-    world.run(300)
+    world.run(60)
     assert world.optimized == {addresses.parse(CORRESPONDENT)}
 
 

@@ -59,7 +59,10 @@ def test_only_with_the_right_authenticator_an_acknowledgement_counts(world: Worl
     bare = acknowledgement(CORRESPONDENT, update, 0, sequence, 100, None)
     of_another = acknowledgement(CORRESPONDENT, update, 0, sequence + 1, 100, kbm)
     stranger = acknowledgement(OTHER, update, 0, sequence, 100, kbm)
-    for packet in (forged, bare, of_another, stranger):
+    plain = right.copy()
+    plain.remove_payload()
+    plain /= right[MIP6MH_BA].copy()  # to the care-of address alone
+    for packet in (forged, bare, of_another, stranger, plain):
         assert world.bench.receive(packet) == []
     assert OptimizeRoute(addresses.parse(CORRESPONDENT)) in world.bench.receive(right)
 
@@ -228,6 +231,17 @@ def test_a_host_without_mobile_ipv6_is_left_alone_for_a_while(world: World, tunn
     world.loss = lambda packet: False
     world.run(300)
     assert world.optimized  # it may have learnt
+
+
+def test_a_host_that_was_silent_when_asked_again_is_asked_after_the_next_move(world: World) -> None:
+    waiting(world)
+    problem = ICMPv6ParamProblem(code=1, ptr=6) / bytes(messages(world, MIP6MH_CoTI)[0])
+    world.bench.receive(IPv6(src=CORRESPONDENT, dst=FIRST) / problem)
+    world.run(320)
+    assert happened(world)[-1] == "route_optimization_failed"
+    world.loss = lambda packet: False
+    world.visit(SECOND_NET, SECOND)
+    assert world.optimized
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -56,6 +57,8 @@ from topo.optimized_packets import HEADER
 from topo.packet_socket import FirstPackets, PacketSocket
 from topo.rtnetlink import AddressState, LinkGone, LinkState, Monitor
 
+ROUTE_WITHIN: Final = 1.0  # seconds that the kernel may need to take over what a Router Advertisement tells
+ROUTE_INTERVAL: Final = 0.02  # seconds between two looks whether it has
 MAX_LIFETIME: Final = 0xFFFF * LIFETIME_UNIT
 _SIOCGIFHWADDR: Final = 0x8927
 _SIOCGIFMTU: Final = 0x8921
@@ -75,6 +78,7 @@ class Program:
         self._packets = PacketSocket(device)
         self._routed = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        self._unsent: list[tuple[float, bytes]] = []  # until when to try again, packet
         self._first_packets: FirstPackets | None = None
         self._direct_path: DirectPath | None = None
         if settings.correspondents:
@@ -97,10 +101,13 @@ class Program:
             while True:
                 timer = self._engine.next_timer()
                 timeout = None if timer is None else max(0.0, timer - time.monotonic())
+                if self._unsent:
+                    timeout = ROUTE_INTERVAL if timeout is None else min(timeout, ROUTE_INTERVAL)
                 ready = [key.fileobj for key, _ in self._selector.select(timeout)]
                 if stop in ready:
                     return
                 self._read(ready)
+                self._send_again()
                 self._do(self._engine.tick(time.monotonic()))
 
     def _read(self, ready: Sequence[object]) -> None:
@@ -149,10 +156,11 @@ class Program:
             case Event():
                 emit(effect)
             case Send(packet, None):
-                self._send_routed(packet)
+                self._send_or_wait(packet, time.monotonic() + ROUTE_WITHIN)
             case Send(packet, bytes() as destination):
                 self._packets.send(destination, self._settings.link_layer_address, packet)
             case Detach():
+                self._unsent.clear()
                 self._watch(None)
                 self._kernel.detach()
                 self._set_care_of_address(None)
@@ -177,6 +185,23 @@ class Program:
                 self._kernel.end_optimization(correspondent)
             case SetNeighbor(address, link_layer_address):
                 self._kernel.set_neighbor(address, link_layer_address)
+
+    def _send_or_wait(self, packet: bytes, until: float) -> None:
+        """Send a packet, later if the kernel has no route yet: on a new link this program hears the router first."""
+        try:
+            self._send_routed(packet)
+        except OSError as error:
+            if error.errno != errno.ENETUNREACH or time.monotonic() >= until:
+                raise
+            self._unsent.append((until, packet))
+
+    def _send_again(self) -> None:
+        waiting, self._unsent = self._unsent, []
+        for until, packet in waiting:
+            try:
+                self._send_or_wait(packet, until)
+            except OSError as error:
+                emit(Event("error", time.monotonic(), {"text": str(error)}))
 
     def _send_routed(self, packet: bytes) -> None:
         self._routed.sendto(packet, (addresses.text(packet[24:40]), 0))

@@ -115,8 +115,9 @@ def ways(steps: Sequence[Figures]) -> None:
 def _way(way: Figures) -> str:
     time = "-" if way["round_trip"] is None else f"{way['round_trip']:.1f} ms"
     name = {"home": "at home", "home agent": "by home agent", "direct": "directly"}[way["way"]]
-    hops = ", ".join(way["hops"])
-    return f"  {way['correspondent']:<7} {name:<14} {time:>9}  {len(way['hops'])} hops: {hops}"
+    count = len(way["hops"])
+    hops = f"{count} {'hop' if count == 1 else 'hops'}: {', '.join(way['hops'])}"
+    return f"  {way['correspondent']:<7} {name:<13} {time:>8}   {hops}"
 
 
 def verdict(facts: Sequence[Fact]) -> None:

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.json is not None:
                 options.json.write_text(json.dumps(run.figures, indent=1) + "\n")
             if options.pcap is not None:
-                shutil.copy(testbed.wire_pcap, options.pcap)
+                shutil.copy(testbed.edge_pcap if options.route_optimization else testbed.wire_pcap, options.pcap)
             if options.cli:
                 print(PROMPT_HELP)
                 Prompt(testbed.net)
@@ -97,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the remote correspondent behind an edge switch that optimises its routes, and home far away",
     )
     add("--json", type=Path, metavar="FILE", help="write all figures there")
-    add("--pcap", type=Path, metavar="FILE", help="write what the router saw of tunnel and signalling there")
+    add(
+        "--pcap",
+        type=Path,
+        metavar="FILE",
+        help="write what the router saw of tunnel (or direct way) and signalling there",
+    )
     add("--cli", action="store_true", help="Mininet's prompt at the end; everything keeps running until it is left")
     return parser
 

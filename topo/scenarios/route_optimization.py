@@ -30,12 +30,13 @@ class RouteOptimization(Roaming):
         if place == "home":
             if self.figures["steps"]:
                 self._wait("correspondent_deregistered")
+                time.sleep(LASTING)
             self._hops[HOME_LINK] = {name: self._plain_hops(name) for name in CORRESPONDENTS}
             return
         self._hops[HOME_AGENT] = {name: self._hops_by_home_agent(name) for name in CORRESPONDENTS}
         self._wait("route_optimized")
-        self._hops[DIRECT] = {REMOTE: self._plain_hops(REMOTE)}
         time.sleep(LASTING)
+        self._hops[DIRECT] = {REMOTE: self._plain_hops(REMOTE)}
 
     def optimized(self, place: str) -> frozenset[str]:
         """The remote one, wherever the mobile node is away."""
@@ -97,9 +98,10 @@ class RouteOptimization(Roaming):
         return self.testbed.hops(campus.MOBILE_NODE, campus.HOME_ADDRESS, CORRESPONDENTS[name])
 
     def _hops_by_home_agent(self, name: str) -> list[str]:
-        """In two parts: nobody in a tunnel sees the hops of its packets."""
+        """In two parts, the second one backwards: the hops in a tunnel are hidden from what is in it."""
         care_of_address = next(
             event["address"] for event in reversed(self.testbed.events) if event["event"] == "care_of_address"
         )
         there = self.testbed.hops(campus.MOBILE_NODE, care_of_address, campus.HOME_AGENT)
-        return there + self.testbed.hops(None, campus.HOME_AGENT, CORRESPONDENTS[name])
+        back = self.testbed.hops(name, CORRESPONDENTS[name], campus.HOME_AGENT)
+        return [*there, *reversed(back[:-1]), name]

@@ -271,24 +271,19 @@ class Testbed:
         }
         return _count(self.edge_pcap, expressions)
 
-    def hops(self, host: str | None, source: str, target: str) -> list[str]:
+    def hops(self, host: str, source: str, target: str) -> list[str]:
         """The nodes that pings with hop limits of 1, 2 ... from `source` get to, up to the target, by name.
 
-        "?" where none has told. `host` None: where the switches are.
+        "?" where none has told.
         """
         words = f"ping -6 -n -c 1 -W 1 -I {source} {target} -t".split()
         pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        pings = [
-            subprocess.Popen([*words, str(limit)], **pipe)
-            if host is None
-            else self.net[host].popen([*words, str(limit)], **pipe)
-            for limit in range(1, MOST_HOPS + 1)
-        ]
+        pings = [self.net[host].popen([*words, str(limit)], **pipe) for limit in range(1, MOST_HOPS + 1)]
         names = self._names()
         found: list[str] = []
         for ping in pings:
             printed = ping.communicate(timeout=10.0)[0]
-            match = re.search(r"[Ff]rom ([0-9a-f:]+):? icmp_seq", printed)
+            match = re.search(r"[Ff]rom ([0-9a-f:]+?):? icmp_seq", printed)
             found.append("?" if match is None else names.get(match[1], match[1]))
         last = names.get(target, target)
         return found[: found.index(last) + 1] if last in found else found

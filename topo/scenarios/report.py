@@ -106,7 +106,7 @@ def correspondents(figures: Figures) -> None:
 
 def ways(steps: Sequence[Figures]) -> None:
     """All ways of a run."""
-    print("\n=== ways and round-trip times")
+    print(f"\n=== ways and round-trip times (the line to the home link takes {campus.LINE_DELAY} ms each way)")
     for step in steps:
         for way in step["ways"]:
             print(f"  {step['place']:<10}{_way(way)}")

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     testbed = Testbed(options.two_bridges, options.lifetime, print, options.route_optimization)
     scenario = RouteOptimization if options.route_optimization else Roaming
-    run = scenario(testbed, options.home_time, options.visit_time)
+    visit_time = options.visit_time or (9.0 if options.route_optimization else 7.0)
+    run = scenario(testbed, options.home_time, visit_time)
     try:
         with contextlib.closing(testbed):
             try:
@@ -87,7 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--home-time", type=float, default=4.0, metavar="SECONDS", help="at home, before and after (default: 4)")
-    add("--visit-time", type=float, default=7.0, metavar="SECONDS", help="in each visited network (default: 7)")
+    add(
+        "--visit-time",
+        type=float,
+        metavar="SECONDS",
+        help="in each visited network (default: 7; or 9, to see both ways)",
+    )
     add("--lifetime", type=int, default=60, metavar="SECONDS", help="of registrations (default: 60)")
     variant = parser.add_mutually_exclusive_group()
     variant.add_argument("--two-bridges", action="store_true", help="the uplink on a bridge of its own")

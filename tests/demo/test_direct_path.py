@@ -10,20 +10,26 @@ from contextlib import closing
 
 import pytest
 from scapy.layers.inet6 import (
+    MIP6MH_BA,
     MIP6MH_BE,
     MIP6MH_BU,
     ICMPv6EchoReply,
     ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
     ICMPv6PacketTooBig,
     ICMPv6ParamProblem,
     ICMPv6TimeExceeded,
     IPv6,
     IPv6ExtHdrRouting,
+    MIP6MH_CoTI,
+    MIP6MH_HoTI,
 )
 from scapy.packet import Packet, Raw
 
 from tests.demo.correspondent import Correspondent, home_address_of
-from tests.demo.world import CARE_OF_ADDRESS, HOME_ADDRESS, HOME_AGENT, World, tunnelled
+from tests.demo.world import AGENT_MAC, CARE_OF_ADDRESS, HOME_ADDRESS, HOME_AGENT, HOME_PREFIX, ROUTER, World, tunnelled
 from topo import lab
 
 pytestmark = pytest.mark.lab
@@ -163,6 +169,43 @@ def test_large_packets_are_cut_so_that_the_option_fits(world: World) -> None:
         fragments = [packet for packet in world.packets(0.5) if is_direct(packet)]
         assert len(fragments) == 2
         assert max(len(fragment) for fragment in fragments) <= 1500
+
+
+def test_at_home_the_binding_is_taken_back_as_soon_as_the_kernel_has_a_route(
+    world: World, correspondent: Correspondent
+) -> None:
+    lab.run("ip link set wire down", "world")
+    world.wait_for_event("link_down")
+    lab.run("ip link set wire up", "world")
+    world.wait_for_event("link_up", 2)
+    world.drain()
+    world.advertise(HOME_PREFIX)
+    world.wait_for(lambda packet: ICMPv6ND_NS in packet and packet[ICMPv6ND_NS].tgt == HOME_ADDRESS, "probe")
+    defence = ICMPv6ND_NA(tgt=HOME_ADDRESS, R=0, S=0, O=0) / ICMPv6NDOptDstLLAddr(lladdr=AGENT_MAC)
+    world.send(IPv6(src=HOME_AGENT, dst="ff02::1", hlim=255) / defence, AGENT_MAC, "33:33:00:00:00:01")
+    update = world.wait_for(lambda packet: MIP6MH_BU in packet, "Binding Update")
+    # As if the kernel had not heard the router yet
+    lab.wait_until(lambda: lab.run("ip -6 route del default dev mn-eth0", "mn"), "the route of the advertisement")
+    acknowledgement = MIP6MH_BA(status=0, seq=update[MIP6MH_BU].seq, mhtime=0)
+    world.send(IPv6(src=HOME_AGENT, dst=HOME_ADDRESS) / acknowledgement, AGENT_MAC)
+    world.wait_for_event("at_home")
+    assert [packet.summary() for packet in world.packets(0.2) if packet.dst == NODE] == []
+    lab.run(f"ip -6 route add default via {ROUTER} dev mn-eth0", "mn")
+    serve(world, correspondent, 0.5)
+    assert (correspondent.updates[-1].src, correspondent.updates[-1][MIP6MH_BU].mhtime) == (HOME_ADDRESS, 0)
+    world.wait_for_event("correspondent_deregistered")
+
+
+@pytest.mark.parametrize("through", [False, True], ids=["directly", "through the tunnel"])
+def test_a_host_without_mobile_ipv6_says_so(network: lab.Network, through: bool) -> None:
+    world = World(network, lifetime=60, correspondents=[NODE])
+    with closing(world.socket):
+        world.accept(world.visit())
+        packet = world.wait_for(lambda packet: MIP6MH_HoTI in packet if through else MIP6MH_CoTI in packet, "init")
+        offending = packet.payload if through else packet
+        problem = IPv6(src=NODE, dst=offending.src) / ICMPv6ParamProblem(code=1, ptr=6) / bytes(offending)
+        world.send(IPv6(src=HOME_AGENT, dst=CARE_OF_ADDRESS) / problem if through else problem)
+        assert world.wait_for_event("route_optimization_failed")["reason"] == "it does not know the Mobility Header"
 
 
 def test_an_end_by_sigterm_leaves_the_kernel_as_it_was(world: World) -> None:

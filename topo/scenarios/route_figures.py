@@ -13,7 +13,7 @@ from topo.scenarios.figures import Fact, Figures
 HOME_LINK: Final = "home"  # the mobile node is at home
 HOME_AGENT: Final = "home agent"  # through its tunnel
 DIRECT: Final = "direct"
-LASTING: Final = 0.3  # seconds after which a way counts: what is under way at a change does not
+LASTING: Final = 0.3  # seconds after and before a change that do not count: the two sides change one after the other
 
 
 def ways(step: Figures, correspondents: Mapping[str, str]) -> list[Figures]:
@@ -36,7 +36,7 @@ def ways(step: Figures, correspondents: Mapping[str, str]) -> list[Figures]:
         found += [
             {"correspondent": name, "way": way, "from": start, "to": stop}
             for way, start, stop in parts
-            if stop - start > 2 * LASTING * 1000
+            if stop - start > 3 * LASTING * 1000
         ]
     return found
 

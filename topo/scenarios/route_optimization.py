@@ -63,7 +63,7 @@ class RouteOptimization(Roaming):
         clock = time.time() - time.monotonic()
         edge = self.testbed.edge()
         for way in step["ways"]:
-            start, end = started + way["from"] / 1000 + LASTING, started + way["to"] / 1000
+            start, end = started + way["from"] / 1000 + LASTING, started + way["to"] / 1000 - LASTING
             way["hops"] = self._hops[way["way"]][way["correspondent"]]
             way["round_trip"] = round_trip(traffic[way["correspondent"]]["pings"], start, end)
             if way["correspondent"] == REMOTE:

@@ -131,6 +131,7 @@ def good_run() -> dict[str, Any]:
             "care_of_address": care_of_address,
             "correspondents": [bound] if care_of_address else [],
             "direct": {"packets_out": 400, "packets_in": 410, "pings": 100},
+            "edge_flows": ["out", "in"] if care_of_address else [],
             "ways": list(ways),
         }
 
@@ -156,7 +157,7 @@ def good_run() -> dict[str, Any]:
 def test_a_good_run_holds_in_everything() -> None:
     facts = route_facts(good_run(), CORRESPONDENTS)
     assert [fact.name for fact in facts if not fact.holds] == []
-    assert len(facts) == 6
+    assert len(facts) == 7
 
 
 @pytest.mark.parametrize(
@@ -178,6 +179,7 @@ def test_a_good_run_holds_in_everything() -> None:
         ("steps.1.ways.2.round_trip", None, ["shorter"]),
         ("steps.1.ways.2.hops", ["visitnet", "r", "home agent", "r", "remote"], ["shorter"]),
         ("steps.2.ways.0.way", "direct", ["others_by_home_agent"]),
+        ("steps.3.edge_flows", ["out"], ["no_flows_at_home"]),
         ("edge.gre", 1, ["rfc6275_on_the_wire"]),
         ("edge.type_2_routing", 0, ["rfc6275_on_the_wire"]),
         ("edge.home_address_option", 0, ["rfc6275_on_the_wire"]),

@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def test_everything_holds(run: Run) -> None:
     assert {name: fact["text"] for name, fact in run.figures["verdict"].items() if not fact["holds"]} == {}
-    assert len(run.figures["verdict"]) == 16
+    assert len(run.figures["verdict"]) == 17
     assert run.status == 0, run.printed
 
 
@@ -78,6 +78,16 @@ def test_the_direct_way_is_shorter_by_what_the_line_takes(run: Run) -> None:
     assert after["hops"] == ["visitnet", "r", "remote"]
     assert before["round_trip"] >= 20  # milliseconds: four times over the long line
     assert before["round_trip"] - after["round_trip"] >= 10
+
+
+def test_data_took_the_flows_of_the_edge_switch(run: Run) -> None:
+    for step in run.away:
+        assert len(step["edge_flows"]) == 2
+        assert min(step["direct"]["packets_out"], step["direct"]["packets_in"]) >= step["direct"]["pings"] > 20
+        (bound,) = step["correspondents"]
+        assert (bound["home_address"], bound["correspondent"]) == (HOME_ADDRESS, REMOTE)
+        assert bound["care_of_address"] == step["care_of_address"]
+        assert 0 < bound["remaining_lifetime"] <= bound["lifetime"] <= 60
 
 
 def test_connections_lived_and_lost_nothing(run: Run) -> None:

@@ -12,7 +12,7 @@ from mip6core.addresses import Prefix
 from topo import campus
 from topo.scenarios import capture, report
 from topo.scenarios.figures import Fact, Figures, ping_figures, stream_figures, verdict
-from topo.scenarios.testbed import ScenarioError, Testbed
+from topo.scenarios.testbed import Flow, ScenarioError, Testbed
 
 JOURNEY: Final = ("visitnet", "visitnet2", "home")
 BOUND_WITHIN: Final = 15.0  # seconds from a move to the acknowledgement of the home agent
@@ -96,7 +96,7 @@ class Roaming:
         after = self.counters()
         end = time.monotonic()
         traffic = testbed.traffic()
-        carried = self.replies(traffic.keys() - self.optimized(place), traffic, before, after)
+        replies = self.replies(traffic.keys() - self.optimized(place), traffic, before, after)
         step: Figures = {
             "place": place,
             "started": round(at, 3),  # seconds of the monotonic clock
@@ -109,7 +109,7 @@ class Roaming:
             "data_plane": {
                 **{name: after[name] - before[name] for name in ("into_tunnel", "out_of_tunnel")},
                 "punted": {kind: n - before["punted"].get(kind, 0) for kind, n in after["punted"].items()},
-                "pings": carried,
+                "pings": replies,
             },
             "switch": self._switch_times(events, care_of_address),
             "traffic": {name: traffic_figures(flow, at, end) for name, flow in traffic.items()},
@@ -133,8 +133,8 @@ class Roaming:
         flows = self.testbed.flows()
         return {
             "at": time.monotonic(),
-            "into_tunnel": sum(flow.packets for flow in flows if "tun_ipv6_dst" in flow.text),
-            "out_of_tunnel": sum(flow.packets for flow in flows if "tun_ipv6_src" in flow.text),
+            "into_tunnel": carried(flows, "tun_ipv6_dst"),
+            "out_of_tunnel": carried(flows, "tun_ipv6_src"),
             "punted": self.testbed.punted(),
         }
 
@@ -149,6 +149,11 @@ class Roaming:
         found = capture.exchange(self.testbed.captured(), device, acknowledgement["sequence"], address)
         times = {"acknowledgement": found and found.acknowledged, "first_tunnelled": found and found.first_tunnelled}
         return {"port": port, **{name: at and round(at * 1000, 2) for name, at in times.items()}}
+
+
+def carried(flows: Iterable[Flow], field: str) -> int:
+    """Packets of the flows that match or set a field."""
+    return sum(flow.packets for flow in flows if field in flow.text)
 
 
 def binding_right(place: str, care_of_address: str | None, bindings: Sequence[dict[str, Any]]) -> bool:

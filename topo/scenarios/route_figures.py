@@ -72,6 +72,11 @@ def route_facts(figures: Figures, correspondents: Mapping[str, str]) -> list[Fac
             "its flows carried the data: "
             + ", ".join(f"{one['packets_out']} packets out and {one['packets_in']} in" for one in carried),
         ),
+        Fact(
+            "no_flows_at_home",
+            not any(step["edge_flows"] for step in steps if step["care_of_address"] is None),
+            "at home the edge switch had no flow for the mobile node",
+        ),
         _shorter_fact([way for way in taken if way["correspondent"] == "remote"]),
         Fact(
             "others_by_home_agent",

@@ -13,7 +13,7 @@ from mip6core import addresses
 from topo import campus
 from topo.scenarios import capture, report
 from topo.scenarios.figures import Fact, Figures, verdict
-from topo.scenarios.journey import Roaming
+from topo.scenarios.journey import Roaming, carried
 from topo.scenarios.route_figures import DIRECT, HOME_AGENT, HOME_LINK, LASTING, round_trip, route_facts, ways
 from topo.scenarios.testbed import CORRESPONDENTS, PATIENCE, ScenarioError
 
@@ -44,19 +44,22 @@ class RouteOptimization(Roaming):
 
     def counters(self) -> dict[str, Any]:
         """Also those of the correspondent's binding."""
-        return {**super().counters(), "correspondents": self.testbed.correspondents()}
+        flows = self.testbed.flows(campus.EDGE_BRIDGE)
+        return {
+            **super().counters(),
+            "edge_flows": [flow.text for flow in flows],
+            "packets_out": carried(flows, "tun_ipv6_dst"),
+            "packets_in": carried(flows, "tun_ipv6_src"),
+        }
 
     def complete(self, step: Figures, traffic: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
         """Ways, round trips, the correspondent's binding, and what its flows have carried."""
         started = step["started"]
-        step["correspondents"] = after["correspondents"]
+        step["correspondents"] = self.testbed.correspondents()
         step["correspondents_table"] = self.testbed.mip6ctl("show", "correspondents")
+        step["edge_flows"] = after["edge_flows"]
         step["direct"] = {
-            **{
-                name: sum(one[name] for one in after["correspondents"])
-                - sum(one[name] for one in before["correspondents"])
-                for name in ("packets_out", "packets_in")
-            },
+            **{name: after[name] - before[name] for name in ("packets_out", "packets_in")},
             "pings": self.replies(self.optimized(step["place"]), traffic, before, after),
         }
         step["ways"] = ways(step, CORRESPONDENTS)

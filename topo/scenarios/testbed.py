@@ -234,9 +234,9 @@ class Testbed:
         shell = json.loads(self.mip6ctl("show", "statistics", "-o", "json"))["shell"]
         return {name.removeprefix(PUNTED): count for name, count in shell.items() if name.startswith(PUNTED)}
 
-    def flows(self) -> list[Flow]:
-        """The flows of the binding of the mobile node."""
-        dump = lab.run(["ovs-ofctl", "-O", "OpenFlow13", "dump-flows", campus.HOME_BRIDGE]).stdout
+    def flows(self, bridge: str = campus.HOME_BRIDGE) -> list[Flow]:
+        """The flows of the mobile node's binding, on the home link's bridge or another one."""
+        dump = lab.run(["ovs-ofctl", "-O", "OpenFlow13", "dump-flows", bridge]).stdout
         pattern = re.compile(r"cookie=0x6d36\w+,.* n_packets=(\d+),")
         found = []
         for line in dump.splitlines():

@@ -73,7 +73,8 @@ def _numbered(network: str, index: int) -> Address:
 class HomeLink:
     """The network with everything running; `register` makes bindings."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, configuration: str = CONFIG, log_level: str = "warning") -> None:
+        """`configuration` is the controller's, for this network."""
         network.namespace("host")
         network.namespace("router", forwarding=True)
         network.veth(End("host-port", switch_port=True), End("host0", "host", HOST_MAC.hex(":")))
@@ -82,12 +83,12 @@ class HomeLink:
         lab.run(f"ip addr add {addresses.text(ROUTER)}/64 dev router0 nodad", "router")
         lab.run(f"ip -6 route add blackhole {CARE_OF_PREFIX}", "router")  # where acknowledgements end
         config = network.directory / "config.yaml"
-        config.write_text(CONFIG)
+        config.write_text(configuration)
         ovs.apply(ovs.plan(load(config)))
         lab.run(["ovs-vsctl", "add-port", BRIDGE, "host-port"])
         self.bridge_mac = bytes.fromhex(Path(f"/sys/class/net/{BRIDGE}/address").read_text().strip().replace(":", ""))
-        self._controller = network.background(
-            [sys.executable, "-m", "ryu_apps.launcher", "--config", str(config), "--log-level", "warning"]
+        self.controller = network.background(
+            [sys.executable, "-m", "ryu_apps.launcher", "--config", str(config), "--log-level", log_level]
         )
         lab.wait_until(lambda: api("/readyz"), "the controller", timeout=20)
         # NORMAL must have learnt where host and router are, or it floods.

@@ -1,11 +1,11 @@
 /*
- * Sends Ethernet frames as fast as a device takes them, in turn and over and over again.
+ * Sends Ethernet frames, in turn and over and over again, as fast as a device takes them or at most at a rate.
  *
- *   packet_generator DEVICE SECONDS <FRAMES
+ *   packet_generator DEVICE SECONDS [FRAMES_PER_SECOND] <FRAMES
  *
  * FRAMES: each frame behind its length, two octets in network order. Prints how many frames were sent in how many seconds.
  */
-#define _GNU_SOURCE /* sendmmsg */
+#define _GNU_SOURCE /* sendmmsg, usleep */
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { BATCH = 64, MAX_FRAME = 9018 };
 
@@ -79,13 +80,14 @@ int main(int argc, char **argv)
 	struct iovec parts[BATCH] = { 0 };
 	struct mmsghdr messages[BATCH] = { 0 };
 	unsigned long sent = 0;
-	double seconds, start, end;
+	double seconds, start, end, rate;
 	size_t next = 0;
 	int fd;
 
-	if (argc != 3)
-		errx(2, "usage: packet_generator DEVICE SECONDS <FRAMES");
+	if (argc != 3 && argc != 4)
+		errx(2, "usage: packet_generator DEVICE SECONDS [FRAMES_PER_SECOND] <FRAMES");
 	seconds = atof(argv[2]);
+	rate = argc == 4 ? atof(argv[3]) : 0;
 	read_frames();
 	fd = open_device(argv[1]);
 	for (int i = 0; i < BATCH; i++) {
@@ -108,6 +110,10 @@ int main(int argc, char **argv)
 		if (count > 0)
 			sent += count;
 		end = now();
+		if (rate > 0 && start + sent / rate > end) {
+			usleep((start + sent / rate - end) * 1e6);
+			end = now();
+		}
 	} while (end - start < seconds);
 	printf("%lu %.6f\n", sent, end - start);
 	return 0;

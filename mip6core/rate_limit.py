@@ -1,4 +1,4 @@
-"""Limits on the errors a stranger can make us send (RFC 6275 section 9.3.3, RFC 4443 section 2.4 (f))."""
+"""Limits on what a stranger can make us do, errors first (RFC 6275 section 9.3.3, RFC 4443 section 2.4 (f))."""
 
 from __future__ import annotations
 
@@ -60,3 +60,35 @@ class RateLimiter:
         else:
             peers.move_to_end(peer)
         return bucket.take(now) and self._common.take(now)
+
+
+class SourceLimiter:
+    """Lets so many packets a second through from each source: the cheapest of all tests, before any other.
+
+    What is counted is forgotten each second, and bounded: sources beyond `max_sources` in a second pass uncounted.
+    """
+
+    __slots__ = ("_counts", "_ends", "_limit", "_max_sources")
+
+    def __init__(self, limit: int, max_sources: int) -> None:
+        self._limit = limit
+        self._max_sources = max_sources
+        self._counts: dict[Address, int] = {}
+        self._ends = float("-inf")  # when this second is over
+
+    def __len__(self) -> int:
+        """How many sources this second has seen."""
+        return len(self._counts)
+
+    def allow(self, source: Address, now: float) -> bool:
+        """Whether one more packet of `source` may pass."""
+        counts = self._counts
+        if now >= self._ends:
+            counts.clear()
+            self._ends = now + 1.0
+        count = counts.get(source, 0)
+        if count >= self._limit:
+            return False
+        if count or len(counts) < self._max_sources:
+            counts[source] = count + 1
+        return True

@@ -39,6 +39,7 @@ from ryu_apps.switch import Switch
 
 LOG = logging.getLogger(__name__)
 
+BINDING_LINE: Final = "binding %s cn=%s hoa=%s coa=%s link=%s status=%d"
 TICK: Final = 1.0  # seconds between looks at the neighbours
 
 
@@ -249,9 +250,7 @@ class HomeAgentApp(RyuApp):
             level = logging.INFO
             self.event_log.add(event)
         if LOG.isEnabledFor(level):
-            LOG.log(
-                level,
-                "binding %s cn=%s hoa=%s coa=%s link=%s status=%d",
+            values = (
                 event.kind,
                 addresses.text(event.correspondent) if isinstance(event, CorrespondentEvent) else "-",
                 addresses.text(event.home_address),
@@ -259,3 +258,7 @@ class HomeAgentApp(RyuApp):
                 event.link,
                 event.status,
             )
+            if event.kind == "rejected":  # a place of its own: strangers must not use up the lines of mobile nodes
+                LOG.log(level, BINDING_LINE, *values)
+            else:
+                LOG.log(level, BINDING_LINE, *values)

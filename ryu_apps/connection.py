@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
+    MAIN_DISPATCHER,
     GreenSocket,
     controller,
     hub,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 CHUNK: Final = 65_536  # octets
-HANDSHAKE_TIMEOUT: Final = 10.0  # seconds for TLS
+HANDSHAKE_TIMEOUT: Final = 10.0  # seconds for TLS, and as many for that of OpenFlow
+MAX_CONNECTIONS: Final = 256
 MAX_BATCH: Final = 8  # messages between two writes
 MAX_TURN: Final = 0.005  # seconds
 OF_HEADER: Final = struct.Struct("!BBHI")
@@ -148,19 +150,42 @@ def install(tls: OpenFlowTls | None = None) -> None:
     """
     context = None if tls is None else _tls_context(tls)
 
+    open_connections: set[Any] = set()
+
     def factory(socket: Any, address: Any) -> None:
         LOG.debug("switch connected peer=%s", address)
+        if len(open_connections) >= MAX_CONNECTIONS:
+            LOG.warning("too many connections of switches, refused peer=%s", address)
+            socket.close()
+            return
+        open_connections.add(socket)
+        try:
+            serve(socket, address)
+        finally:
+            open_connections.discard(socket)
+
+    def serve(socket: Any, address: Any) -> None:
         if context is not None:
             socket = _with_tls(context, socket, address)
             if socket is None:
                 return
         with contextlib.closing(FastDatapath(socket, address)) as datapath:
+            deadline = hub.spawn_after(HANDSHAKE_TIMEOUT, _end_unless_connected, datapath)
             try:
                 datapath.serve()
             except Exception:
                 LOG.exception("connection failed peer=%s dpid=%s", address, datapath.id)
+            finally:
+                deadline.cancel()
 
     controller.datapath_connection_factory = factory
+
+
+def _end_unless_connected(datapath: FastDatapath) -> None:
+    """Who only connects, and says nothing, does not take the place of a switch."""
+    if datapath.state != MAIN_DISPATCHER:
+        LOG.info("no switch, closing peer=%s", datapath.address)
+        datapath.close()
 
 
 def _tls_context(tls: OpenFlowTls) -> ssl.SSLContext:

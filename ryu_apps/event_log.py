@@ -12,11 +12,14 @@ from dataclasses import replace
 from typing import Final
 
 from mip6core.events import BindingEvent, CorrespondentEvent
+from mip6core.rate_limit import TokenBucket
 from rest.service import EventView
 from ryu_apps.of_compat import eventlet
 
 CAPACITY: Final = 10_000  # events that are remembered
 MAX_WATCHERS: Final = 32
+REJECTION_RATE: Final = 10.0  # a second that are remembered: strangers must not push out what mobile nodes did
+REJECTION_BURST: Final = 100.0
 MAX_WAITING: Final = CAPACITY  # events that a watcher may be behind
 SILENCE: Final = 15.0  # seconds until a watcher without news gets a sign of life
 
@@ -62,6 +65,11 @@ class EventLog:
         self._next = int(wall_clock() * 1000)
         self._events: deque[_Record] = deque(maxlen=CAPACITY)
         self._watchers: set[Watch] = set()
+        self._rejections = TokenBucket(REJECTION_RATE, REJECTION_BURST, wall_clock())
+        self.rejections_left_out = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
 
     def __iter__(self) -> Iterator[EventView]:
         """A snapshot, oldest first."""
@@ -73,6 +81,9 @@ class EventLog:
 
     def add(self, event: BindingEvent | CorrespondentEvent | EventView) -> None:
         """Number and remember an event, and tell those who watch; one who is too far behind is let go."""
+        if event.kind == "rejected" and not self._rejections.take(self._clock()):
+            self.rejections_left_out += 1
+            return
         record = (self._next, self._clock(), event)
         self._next += 1
         self._events.append(record)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from deploy.config import Config, load
 from mip6core import addresses
 from mip6core.errors import ConfigError
+from ryu_apps.log_limit import LogLimit
 
 EXIT_FAILURE = 1
 EXIT_BAD_CONFIG = 2
@@ -78,6 +79,8 @@ def _set_up_logging(level: str) -> None:
         level=level.upper(),
         format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     for chatty in ("ryu", "ofp_event", "stevedore", "eventlet"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 

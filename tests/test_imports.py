@@ -22,7 +22,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ryu_apps": ("mip6core", "deploy.config"),
     "ryu_apps.app": ("mip6core", "deploy.config", "rest.service"),
     "ryu_apps.switch": ("mip6core", "deploy.config", "rest.service"),
-    "ryu_apps.event_log": ("mip6core.events", "rest.service"),
+    "ryu_apps.event_log": ("mip6core.events", "mip6core.rate_limit", "rest.service"),
     "ryu_apps.northbound": ("mip6core", "deploy.config", "rest"),
     "topo": ("mip6core.codec", "mip6core.addresses", "mip6core.constants", "mip6core.errors"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mip6core.rate_limit import RateLimiter, TokenBucket
+from mip6core.rate_limit import RateLimiter, SourceLimiter, TokenBucket
 
 
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
@@ -38,3 +38,20 @@ def test_the_table_of_peers_is_bounded_and_forgets_the_longest_silent() -> None:
     assert len(limiter) == 3
     assert not limiter.allow(b"a", 0.0)
     assert limiter.allow(b"b", 0.0)
+
+
+def test_each_source_has_so_many_a_second() -> None:
+    limiter = SourceLimiter(limit=3, max_sources=10)
+    assert [limiter.allow(b"a", 0.0) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert limiter.allow(b"b", 0.5)
+    assert not limiter.allow(b"a", 0.999)
+    assert [limiter.allow(b"a", 1.0) for _ in range(5)] == [True] * 3 + [False] * 2
+
+
+def test_sources_are_forgotten_each_second_and_bounded() -> None:
+    limiter = SourceLimiter(limit=1, max_sources=10)
+    assert all(limiter.allow(number.to_bytes(16, "big"), 0.0) for number in range(1000))
+    assert len(limiter) == 10
+    assert not limiter.allow(bytes(16), 0.0)
+    assert limiter.allow(bytes(16), 1.0)
+    assert len(limiter) == 1

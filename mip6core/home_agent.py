@@ -66,6 +66,7 @@ class HomeAgent:
             if one.name == other.name:
                 raise ValueError(f"two home links are named {one.name}")
             _check_apart(one.prefixes, other)
+        self.limits = limits
         self.rng = rng
         self.statistics: dict[str, int] = defaultdict(int)
         self.discovery = Discovery(self.links, _limiter(limits), rng, self.statistics, notify)
@@ -186,6 +187,16 @@ class HomeAgent:
         request.expires_at = now + remaining
         request.authentication = self._authenticator.reply(home_address)
         return self._registrations.adopt(request, now, [])
+
+    @property
+    def error_peers(self) -> int:
+        """Of how many peers it is remembered what errors they were sent."""
+        return len(self._binding_errors) + len(self._icmpv6_errors)
+
+    @property
+    def max_error_peers(self) -> int:
+        """How many that can be."""
+        return 2 * self.limits.max_error_peers
 
     def watched(self, link: HomeLink) -> list[Address]:
         """The addresses under test on a link: those of `WatchAddress` without an `UnwatchAddress` yet."""

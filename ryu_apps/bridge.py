@@ -20,9 +20,11 @@ from mip6core.constants import ICMPV6, ND_HOP_LIMIT
 from mip6core.correspondent_link import CorrespondentLink
 from mip6core.errors import ParseError
 from mip6core.home_link import HomeLink
+from mip6core.rate_limit import SourceLimiter
 from ryu_apps import encode, forwarding_errors, pipeline, templates
 from ryu_apps.flow_dump import FlowDump
 from ryu_apps.flowspec import CONTROLLER, LOCAL, FlowSpec, Output
+from ryu_apps.known_networks import KnownNetworks
 from ryu_apps.neighbours import NeighbourTable
 from ryu_apps.of_compat import ofproto
 from ryu_apps.origin import Origin
@@ -34,6 +36,10 @@ NO_TIMEOUT: Final = bytes(2)
 ETHERTYPE_IPV6: Final = b"\x86\xdd"
 IPV6_HEADER: Final = 40  # octets
 PUNTED: Final = {int(kind): f"punted_{kind.name.lower()}" for kind in Punt}  # names of counters
+# Signalling messages a second from one address. A mobile node sends 3 Binding Updates to each of its peers
+# (MAX_UPDATE_RATE, RFC 6275 section 12), and the messages of return routability.
+MAX_PER_SOURCE: Final = 200
+MAX_SOURCES: Final = 65_536  # that are counted in a second, more than the meters let through
 NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow goes
 
 PuntHandler = Callable[[bytes, float], None]  # takes the frame, and the time in monotonic seconds
@@ -171,6 +177,8 @@ class Bridge:
         self.roles: dict[str, Role[Any]] = {}  # by the name of the link
         self.outbox = Outbox(send, self._refused)
         self.neighbours = NeighbourTable(self)
+        self.known_networks = KnownNetworks(self)
+        self._sources = SourceLimiter(MAX_PER_SOURCE, MAX_SOURCES)
         self.onward = templates.PacketOut(layout.onward)
         self._to_host = templates.PacketOut(Output(LOCAL), in_port=CONTROLLER)
         self._on_link = tuple(map(Prefix.parse, layout.on_link))
@@ -198,7 +206,11 @@ class Bridge:
         elif frame[12:14] != ETHERTYPE_IPV6:
             self.statistics["dropped_not_ipv6"] += 1
         else:
-            self._punts[kind](frame, self.clock())
+            now = self.clock()
+            if kind not in pipeline.BY_NETWORK or self._sources.allow(frame[22:38], now):
+                self._punts[kind](frame, now)
+            else:
+                self.statistics["dropped_source_rate"] += 1
 
     def punted_from(self, kind: int, frame: bytes, origin: Origin) -> None:
         """The same for a kind that is in `pipeline.WITH_ORIGIN`."""
@@ -206,7 +218,11 @@ class Bridge:
         if not self.ready or frame[12:14] != ETHERTYPE_IPV6:
             self.statistics["dropped_not_ready" if not self.ready else "dropped_not_ipv6"] += 1
             return
-        self._punts_with_origin[kind](frame, origin, self.clock())
+        now = self.clock()
+        if kind not in pipeline.BY_NETWORK or self._sources.allow(frame[22:38], now):
+            self._punts_with_origin[kind](frame, origin, now)
+        else:
+            self.statistics["dropped_source_rate"] += 1
 
     def _neighbor_discovery(self, frame: bytes, now: float) -> None:
         try:

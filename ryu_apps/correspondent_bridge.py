@@ -178,7 +178,10 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         self._binding = (correspondent, home)
         self._home_addresses.setdefault(correspondent, set()).add(home)
         xid = self.outbox.next_flow_xid(self._binding)
-        seconds = math.ceil(binding.expires_at - self.clock()) + SPARE_TIME
+        now = self.clock()
+        for where in (home, care_of):  # a Home Test Init comes from the one, what else there is from the other
+            self.bridge.known_networks.seen(where, now)
+        seconds = math.ceil(binding.expires_at - now) + SPARE_TIME
         hard = templates.short(max(1, seconds))
         item = cookies.binding_item(binding.sequence, 0)
         way_in = (xid, templates.long(self._in_cookie | item), hard, correspondent, home, care_of)

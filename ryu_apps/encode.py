@@ -70,6 +70,9 @@ def _match(fields: Iterable[tuple[str, object]]) -> Any:
 
 def _masked(value: object) -> object:
     if isinstance(value, str) and "/" in value:
+        address, _, mask = value.partition("/")
+        if ":" in mask:
+            return address, mask
         network = ipaddress.IPv6Network(value)
         return str(network.network_address), str(network.netmask)
     return value

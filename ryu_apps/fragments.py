@@ -37,6 +37,10 @@ class Fragments:
         self._reassembler = Reassembler(home.statistics)
         self._from_tunnel = templates.PacketOut(SetField(FROM_TUNNEL, 1), Resubmit(Table.BINDINGS))
 
+    def __len__(self) -> int:
+        """How many packets wait for fragments."""
+        return len(self._reassembler)
+
     def by_uplink(self, frame: bytes, now: float) -> None:
         """From where mobile nodes send: signalling or tunnel."""
         self._fragment(frame, True, now)

@@ -95,6 +95,16 @@ class HomeBridge(Role[HomeLink]):
             Punt.UNBOUND: self._unbound,
         }
 
+    @property
+    def packets_in_fragments(self) -> int:
+        """How many packets wait for fragments."""
+        return len(self._fragments)
+
+    @property
+    def narrow_path_count(self) -> int:
+        """How many bindings have tunnels on narrow paths."""
+        return len(self._narrow_paths)
+
     # From the switch
 
     def _signalling(self, frame: bytes, now: float) -> None:
@@ -202,6 +212,7 @@ class HomeBridge(Role[HomeLink]):
         binding = action.binding
         self._binding = binding.home_address
         now = self.clock()
+        self.bridge.known_networks.seen(binding.care_of_address, now)
         if not self._timeouts_fit(binding, now):
             self._add_binding(binding, self.outbox.next_flow_xid(binding.home_address), now, with_proxy=True)
 
@@ -230,6 +241,7 @@ class HomeBridge(Role[HomeLink]):
         hard = _hard_timeout(binding, now, lifetimes)
         item = cookies.binding_item(binding.sequence, binding.flags)
         put = self.outbox.put
+        self.bridge.known_networks.seen(care_of, now)
         if self._gateway.active:
             self._protection.add_flows(home, xid, hard)
         put(templates.ADD_TUNNEL % (xid, templates.long(self._tunnel_cookie | item), hard, home, care_of))

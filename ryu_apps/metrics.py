@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from mip6core.fsm import State
+from ryu_apps import tables
 from ryu_apps.of_compat import hub
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ class Metrics:
         watchers = GaugeMetricFamily("mip6_watchers", "Clients that watch events")
         watchers.add_metric([], app.event_log.watchers)
         yield watchers
+        yield from self._tables()
+
+    def _tables(self) -> Iterator[Metric]:
+        entries = GaugeMetricFamily("mip6_table_entries", "Of tables that strangers can make grow", labels=("table",))
+        limit = GaugeMetricFamily("mip6_table_limit", "Entries that there can be", labels=("table",))
+        for size in tables.sizes(self._app):
+            entries.add_metric([size.table], size.entries)
+            limit.add_metric([size.table], size.limit)
+        yield from (entries, limit)
+        left_out = CounterMetricFamily("mip6_rejections_left_out", "Rejections that are not among the events")
+        left_out.add_metric([], self._app.event_log.rejections_left_out)
+        yield left_out
 
     def _bindings(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("mip6_bindings", "Home registrations", labels=("link", "state"))

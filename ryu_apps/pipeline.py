@@ -25,6 +25,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final
 
 from ryu_apps.cookies import Category, cookie
@@ -113,6 +114,15 @@ TUNNEL_KEY: Final = 0  # GRE keys between the tunnel port and the adapter: IPv6 
 ROUTE_KEY: Final = 1  # Home Address option and Type 2 Routing header
 
 METER_BASE: Final = 0x6D00  # meters of other applications on the bridge have other numbers
+# What comes from anywhere, and what mobile nodes need: a flood from some networks must not starve the others. Networks
+# from where nobody is registered share meters by some bits of their addresses, those from where somebody is have others
+# (`known_networks.py`). Interface identifiers count for nothing: whoever may send from a network may invent them.
+BY_NETWORK: Final = (Punt.SIGNALLING, Punt.ESP, Punt.CORRESPONDENT_SIGNALLING)
+STRANGER_BITS: Final = "0:0:11:1111::"  # the lowest bit of six hexadecimal digits: numbers in a row differ in one
+STRANGER_METERS: Final = 64
+KNOWN_METERS: Final = 16
+METERS_PER_KIND: Final = 128  # numbers
+STRANGERS_PART: Final = 2  # strangers get one part in so many of a kind's rate, on top of what others get
 ETHERNET_HEADER: Final = 14
 IPV6: Final = 0x86DD
 ICMPV6: Final = 58
@@ -128,6 +138,7 @@ WHOLE_PACKET: Final = 0xFFFF  # OFPCML_NO_BUFFER
 ERROR_QUOTE: Final = 1300  # octets, enough for an ICMPv6 error of 1280
 
 PRIORITY_NEIGHBOUR: Final = 90
+PRIORITY_KNOWN_NETWORK: Final = 110
 
 _VALID: Final = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_code": 0, "nw_ttl": ND_HOP_LIMIT}
 SOLICITATION: Final[Mapping[str, object]] = {**_VALID, "icmpv6_type": NEIGHBOR_SOLICITATION}
@@ -170,9 +181,28 @@ class Flows(list[FlowSpec]):
         self.add(table, priority, fields, *actions, goto=goto)
 
 
-def meters(rates: dict[Punt, int]) -> list[MeterSpec]:
-    """One meter for each kind of punt, so that a flood of one cannot starve another."""
-    return [MeterSpec(METER_BASE + kind, rate, burst=rate) for kind, rate in sorted(rates.items())]
+def meters(rates: Mapping[Punt, int]) -> list[MeterSpec]:
+    """Every kind of punt has meters of its own, so that a flood of one cannot starve another."""
+    found = []
+    for kind, rate in sorted(rates.items()):
+        if kind not in BY_NETWORK:
+            found.append(MeterSpec(METER_BASE + kind, rate, burst=rate))
+            continue
+        share = max(1, rate // STRANGERS_PART // STRANGER_METERS)
+        found += [MeterSpec(stranger_meter(kind, bucket), share, burst=share) for bucket in range(STRANGER_METERS)]
+        share = max(1, rate // KNOWN_METERS)
+        found += [MeterSpec(known_meter(kind, slot), share, burst=share) for slot in range(KNOWN_METERS)]
+    return found
+
+
+def stranger_meter(kind: Punt, bucket: int) -> int:
+    """The number of a meter for networks from where nobody is registered."""
+    return METER_BASE + kind * METERS_PER_KIND + bucket
+
+
+def known_meter(kind: Punt, slot: int) -> int:
+    """The number of a meter for networks from where somebody is registered."""
+    return METER_BASE + kind * METERS_PER_KIND + STRANGER_METERS + slot % KNOWN_METERS
 
 
 def punt(kind: Punt, *first: Action) -> tuple[tuple[Action, ...], int]:
@@ -251,18 +281,39 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     add(Table.NEIGHBOR_DISCOVERY, 0, {}, layout.onward)
 
     for kind in Punt:
-        length = ERROR_QUOTE if kind in CUT else WHOLE_PACKET
-        flows.append(
-            FlowSpec(
-                Table.PUNT,
-                100,
-                match(**{PUNT_KIND: int(kind)}),
-                (Output(CONTROLLER, length),),
-                meter=METER_BASE + kind,
-                cookie=cookie(Category.PUNT, generation, kind),
-            )
-        )
+        if kind not in BY_NETWORK:
+            flows.append(_to_controller(kind, 100, {}, METER_BASE + kind, generation))
+            continue
+        for bucket in range(STRANGER_METERS):
+            source = f"{_stranger_bits(bucket)}/{STRANGER_BITS}"
+            flows.append(_to_controller(kind, 100, {"ipv6_src": source}, stranger_meter(kind, bucket), generation))
     return flows
+
+
+def known_network_flow(kind: Punt, network: str, slot: int, generation: int) -> FlowSpec:
+    """What comes from a network, from where somebody is registered, through a meter that few others share."""
+    return _to_controller(kind, PRIORITY_KNOWN_NETWORK, {"ipv6_src": network}, known_meter(kind, slot), generation)
+
+
+def _to_controller(kind: Punt, priority: int, fields: Mapping[str, object], meter: int, generation: int) -> FlowSpec:
+    return FlowSpec(
+        Table.PUNT,
+        priority,
+        match(**({"eth_type": IPV6, **fields} if fields else {}), **{PUNT_KIND: int(kind)}),
+        (Output(CONTROLLER, ERROR_QUOTE if kind in CUT else WHOLE_PACKET),),
+        meter=meter,
+        cookie=cookie(Category.PUNT, generation, kind),
+    )
+
+
+def _stranger_bits(bucket: int) -> str:
+    """The bits of `bucket` where STRANGER_BITS has ones."""
+    mask, value = int(IPv6Address(STRANGER_BITS)), 0
+    for position in range(128):
+        if mask >> position & 1:
+            value |= (bucket & 1) << position
+            bucket >>= 1
+    return str(IPv6Address(value))
 
 
 def neighbour_flow(layout: BridgeLayout, address: str, link_layer_address: str, generation: int, idle: int) -> FlowSpec:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 # Numbers of ryu_apps.pipeline: classify, reverse tunnel, Home Address option, route optimisation, bindings, forward,
-# deliver.
-TABLES: Final = (0, 10, 11, 15, 20, 40, 41)
+# deliver, punt.
+TABLES: Final = (0, 10, 11, 15, 20, 40, 41, 60)
 FIELDS: Final = ("ipv6_dst", "ipv6_src")
 COLUMN: Final = f"[{','.join(FIELDS)}]"  # as ovs-vsctl takes them

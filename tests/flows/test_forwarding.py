@@ -21,6 +21,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from ryu_apps import pipeline
 from ryu_apps.pipeline import METER_BASE, Punt, Table
 from tests.flows.campus import (
     HOME_ADDRESS,
@@ -297,12 +298,17 @@ def test_traced(registered: Campus, packet: str, tables: list[int], actions: str
 def test_meters(campus: Campus) -> None:
     """Each kind of punt has its own meter, and there is no other way to the controller."""
     meters = re.findall(r"meter=(\d+) .*?\n.*?rate=(\d+)", campus.switch.ofctl("dump-meters"))
-    rates = {int(meter) - METER_BASE: int(rate) for meter, rate in meters}
-    assert rates.keys() == set(Punt)
-    # As in the configuration file when it does not say
-    assert (rates[Punt.SIGNALLING], rates[Punt.NEIGHBOR_DISCOVERY], rates[Punt.TUNNEL_ERROR]) == (10_000, 1000, 100)
+    rates = {int(meter): int(rate) for meter, rate in meters}
+    assert rates.keys() == {meter.meter_id for meter in pipeline.meters(dict.fromkeys(Punt, 1))}
+    # As in the configuration file when it does not say: 10,000 of signalling, 1000, 100
+    assert rates[pipeline.known_meter(Punt.SIGNALLING, 0)] == 10_000 // 16
+    assert rates[pipeline.stranger_meter(Punt.SIGNALLING, 0)] == 10_000 // 2 // 64
+    assert (rates[METER_BASE + Punt.NEIGHBOR_DISCOVERY], rates[METER_BASE + Punt.TUNNEL_ERROR]) == (1000, 100)
     punts = [flow for flow in campus.switch.flows() if "CONTROLLER" in flow.actions]
     assert {flow.table for flow in punts} == {Table.PUNT}
     used = [int(found[1]) for flow in punts if (found := re.match(r"meter:(\d+),CONTROLLER", flow.actions))]
-    assert sorted(used) == sorted(METER_BASE + kind for kind in Punt)
+    assert set(used) <= rates.keys()
+    assert {flow.cookie & 0xFFFFFFFF for flow in punts} == set(Punt)
+    strangers = [flow for flow in punts if flow.match.startswith("priority=100,")]
+    assert len({flow.actions for flow in strangers}) == len(strangers)  # no two with one meter
     assert len(used) == len(punts)

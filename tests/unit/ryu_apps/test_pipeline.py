@@ -1,6 +1,7 @@
 """What the static flows promise, whatever the layout."""
 
 import dataclasses
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -79,9 +80,47 @@ def test_every_flow_to_the_controller_has_its_own_meter() -> None:
     assert {flow.table for flow in flows} == {Table.PUNT}
     meters = [flow.meter for flow in flows]
     assert None not in meters
-    assert len(set(meters)) == len(meters) == len(Punt)
-    offered = {meter.meter_id for meter in pipeline.meters(dict.fromkeys(Punt, 100))}
-    assert offered == set(meters)
+    assert len(set(meters)) == len(meters)
+    assert {cookies.item(flow.cookie) for flow in flows} == set(Punt)
+    known = {pipeline.known_meter(kind, slot) for kind in pipeline.BY_NETWORK for slot in range(1000)}
+    assert len(known) == len(pipeline.BY_NETWORK) * pipeline.KNOWN_METERS
+    assert not known & set(meters)
+    offered = [meter.meter_id for meter in pipeline.meters(dict.fromkeys(Punt, 100))]
+    assert len(set(offered)) == len(offered)
+    assert set(offered) == set(meters) | known
+    assert max(offered) < 1 << 16  # as many as Open vSwitch has
+
+
+def test_the_meters_of_a_kind_do_not_let_more_through_than_its_rate_and_a_part_for_strangers() -> None:
+    for rate in (1, 500, 10_000):
+        for kind in Punt:
+            rates = [meter.rate_pps for meter in pipeline.meters({kind: rate})]
+            assert min(rates) >= 1
+            if kind in pipeline.BY_NETWORK and rate > 1000:
+                assert 1.45 * rate < sum(rates) <= 1.5 * rate
+            elif kind not in pipeline.BY_NETWORK:
+                assert rates == [rate]
+
+
+@pytest.mark.parametrize("kind", pipeline.BY_NETWORK)
+def test_every_source_has_one_meter_by_its_network(kind: Punt) -> None:
+    """An interface identifier does not choose it; numbers of neighbouring networks do."""
+    flows = [flow for flow in _flows() if dict(flow.match).get(pipeline.PUNT_KIND) == kind and _to_controller(flow)]
+
+    def meter(source: str) -> int | None:
+        (found,) = [flow.meter for flow in flows if _covers(str(dict(flow.match)["ipv6_src"]), source)]
+        return found
+
+    assert meter("2001:db8:106:1000::1") == meter("2001:db8:106:1000:ffff:ffff:ffff:ffff")
+    for number in range(0x200):
+        assert meter(f"2001:db8:{number:x}::") != meter(f"2001:db8:{number + 1:x}::") or number & 0xFF == 0xFF
+        assert meter(f"2001:db8:1:{number:x}::") != meter(f"2001:db8:1:{number + 1:x}::")
+    assert len({meter(f"2001:db8:106:{number}::") for number in (1000, 1100, 2700)}) == 3
+
+
+def _covers(masked: str, address: str) -> bool:
+    value, mask = (int(IPv6Address(part)) for part in masked.split("/"))
+    return int(IPv6Address(address)) & mask == value
 
 
 def test_a_punt_flow_tells_its_kind_by_its_cookie() -> None:

@@ -36,11 +36,19 @@ class Admission:
         access: AccessList | None,
     ) -> None:
         """Without `access`, every home address of the home prefixes may register from everywhere."""
-        links = tuple(links)
-        self._limits = limits
         self._bindings = bindings
         self._dad = dad
+        self.set_rules(limits, access)
+        self.set_links(links)
+
+    def set_rules(self, limits: Limits, access: AccessList | None) -> None:
+        """From now on these count."""
+        self._limits = limits
         self._access = access
+
+    def set_links(self, links: Iterable[HomeLink]) -> None:
+        """From now on these are served."""
+        links = tuple(links)
         self._own_addresses = frozenset(link.address for link in links)
         self._virtual_links = tuple(link for link in links if link.virtual)
 

@@ -78,16 +78,21 @@ class Authenticator:
     ) -> None:
         """`wall_clock` gives seconds since 1970. Raises ValueError if two associations are for one home address,
         or if one needs a clock and there is none."""
-        self._associations: dict[Address, MobilitySecurityAssociation] = {}
-        for association in associations:
-            if self._associations.setdefault(association.home_address, association) is not association:
-                raise ValueError(f"two security associations for {association.home_address.hex()}")
-            if association.timestamps and wall_clock is None:
-                raise ValueError("replay protection by timestamp needs a clock")
         self._wall_clock = wall_clock
+        self.set_associations(associations)
         # What was accepted before the start is forgotten, so nothing from before it is accepted again.
         self._started = 0 if wall_clock is None else _ntp(wall_clock())
         self._accepted: dict[Address, int] = {}
+
+    def set_associations(self, associations: Iterable[MobilitySecurityAssociation]) -> None:
+        """Have these and no others. What has been accepted is not accepted again. Raises ValueError as at the start."""
+        found: dict[Address, MobilitySecurityAssociation] = {}
+        for association in associations:
+            if found.setdefault(association.home_address, association) is not association:
+                raise ValueError(f"two security associations for {association.home_address.hex()}")
+            if association.timestamps and self._wall_clock is None:
+                raise ValueError("replay protection by timestamp needs a clock")
+        self._associations = found
 
     def reply(self, home_address: Address) -> AuthenticatedReply | None:
         """How acknowledgements to a mobile node are authenticated that answer no packet seen here."""

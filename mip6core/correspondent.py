@@ -15,7 +15,7 @@ from typing import Final
 from mip6core import correspondent_replies as replies
 from mip6core import correspondent_update
 from mip6core.actions import CorrespondentActions
-from mip6core.addresses import Address, is_unicast_routable
+from mip6core.addresses import Address, Prefix, is_unicast_routable
 from mip6core.codec import icmpv6, mh
 from mip6core.codec.icmpv6 import DestinationUnreachable, ParameterProblem
 from mip6core.codec.ipv6 import Datagram
@@ -61,9 +61,7 @@ class Correspondent:
         """
         self.links = tuple(links)
         for one, other in combinations(self.links, 2):
-            if one.name == other.name:
-                raise ValueError(f"two correspondent links are named {one.name}")
-            _check_apart(one, other)
+            _check_two(one, other)
         self.statistics: dict[str, int] = defaultdict(int)
         self._routability = ReturnRoutability(rng)
         self._nonces = self._routability.nonces
@@ -211,6 +209,37 @@ class Correspondent:
         """
         return self._registrations.adopt(link, correspondent, home_address, care_of_address, sequence, remaining, now)
 
+    def set_limits(self, limits: CorrespondentLimits) -> None:
+        """Other limits; what there is too many of stays. The rates of errors are not changed."""
+        self._registrations.set_limits(limits)
+
+    def set_link(
+        self, link: CorrespondentLink, prefixes: tuple[Prefix, ...], max_lifetime: int, now: float
+    ) -> CorrespondentActions:
+        """Other prefixes, whose correspondents' bindings alone stay; `max_lifetime` in seconds, for those made anew."""
+        actions = self.tick(now)
+        link.prefixes = prefixes
+        link.max_lifetime = max_lifetime
+        self._clear_others(link, now, actions)
+        return actions
+
+    def add_link(self, link: CorrespondentLink) -> None:
+        """Serve one more link. Raises ValueError if its name or prefixes are another's."""
+        for other in self.links:
+            _check_two(link, other)
+        self.links = (*self.links, link)
+
+    def remove_link(self, link: CorrespondentLink, now: float) -> CorrespondentActions:
+        """Serve a link no more: its bindings end."""
+        self.links = tuple(other for other in self.links if other is not link)
+        return self.set_link(link, (), link.max_lifetime, now)
+
+    def _clear_others(self, link: CorrespondentLink, now: float, actions: CorrespondentActions) -> None:
+        """Bindings end whose correspondents are on the link no longer."""
+        for binding in list(self.bindings):
+            if binding.link is link and not link.is_correspondent(binding.correspondent):
+                self._registrations.clear(binding, now, actions)
+
     def _test_init(
         self,
         link: CorrespondentLink,
@@ -357,6 +386,12 @@ def _limiter(limits: CorrespondentLimits) -> RateLimiter:
         limits.error_burst_per_peer,
         limits.max_error_peers,
     )
+
+
+def _check_two(one: CorrespondentLink, other: CorrespondentLink) -> None:
+    if one.name == other.name:
+        raise ValueError(f"two correspondent links are named {one.name}")
+    _check_apart(one, other)
 
 
 def _check_apart(one: CorrespondentLink, other: CorrespondentLink) -> None:

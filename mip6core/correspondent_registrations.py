@@ -56,6 +56,10 @@ class CorrespondentRegistrations:
         self._notify = notify
         self._unauthenticated = unauthenticated
 
+    def set_limits(self, limits: CorrespondentLimits) -> None:
+        """From now on these count."""
+        self._limits = limits
+
     def receive(
         self, update: CorrespondentUpdate, optimizable: bool, now: float, actions: CorrespondentActions
     ) -> None:
@@ -260,6 +264,7 @@ class CorrespondentRegistrations:
         link = update.link
         units = min(update.lifetime_units, link.max_lifetime // LIFETIME_UNIT)
         previous = entry.care_of_address if entry.bound else None
+        entry.link = link  # where the correspondent is may have changed
         entry.care_of_address = update.care_of_address
         entry.reply_to = update.reply_to
         entry.unreachable_count = 0

@@ -24,7 +24,7 @@ from mip6core.constants import MAX_ANYCAST_DELAY_TIME
 from mip6core.errors import ParseError
 from mip6core.events import Event, InconsistentRouterAdvertisement
 from mip6core.home_agents_list import HomeAgentsList
-from mip6core.home_link import HomeLink
+from mip6core.home_link import HomeLink, MobilePrefixSettings, RouterAdvertisementSettings
 from mip6core.mobile_prefix import Answer, Delivery, LinkSilence, MobilePrefixes
 from mip6core.rate_limit import RateLimiter
 from mip6core.router_advertiser import RouterAdvertiser
@@ -65,14 +65,66 @@ class Discovery:
         self._rng = rng
         self._statistics = statistics
         self._notify = notify
-        self._home_agents = {link.name: HomeAgentsList(link.address, statistics) for link in links}
-        self._advertisers = {
-            link.name: RouterAdvertiser(link, self.timers, rng, statistics)
-            for link in links
-            if link.router_advertisement.enabled and not link.virtual
-        }
-        self._consistency = {name: Consistency() for name in self._advertisers}
+        self._home_agents: dict[str, HomeAgentsList] = {}
+        self._advertisers: dict[str, RouterAdvertiser] = {}  # of the links that are advertised on
+        self._consistency: dict[str, Consistency] = {}
+        self._up: set[str] = set()  # links within reach
         self._anycast_answers = 0
+        for link in links:
+            self._add_link(link)
+
+    def add_link(self, link: HomeLink) -> None:
+        """Serve one more link; nobody is registered there yet."""
+        self._add_link(link)
+        self.mobile_prefixes.set_link(link, (), 0.0)
+
+    def _add_link(self, link: HomeLink) -> None:
+        self._home_agents[link.name] = HomeAgentsList(link.address, self._statistics)
+        if link.router_advertisement.enabled and not link.virtual:
+            self._add_advertiser(link)
+
+    def _add_advertiser(self, link: HomeLink) -> None:
+        self._advertisers[link.name] = RouterAdvertiser(link, self.timers, self._rng, self._statistics)
+        self._consistency[link.name] = Consistency()
+
+    def remove_link(self, link: HomeLink, now: float, actions: Actions) -> None:
+        """Serve a link no more; its hosts are told. Its bindings are gone."""
+        self._cease(link, now, actions)
+        self.mobile_prefixes.remove_link(link)
+        self._up.discard(link.name)
+        del self._home_agents[link.name]
+
+    def _cease(self, link: HomeLink, now: float, actions: Actions) -> None:
+        advertiser = self._advertisers.pop(link.name, None)
+        if advertiser is not None:
+            del self._consistency[link.name]
+            advertiser.stop(now, actions)
+
+    def set_link(
+        self,
+        link: HomeLink,
+        router_advertisement: RouterAdvertisementSettings,
+        mobile_prefix: MobilePrefixSettings,
+        bindings: Iterable[BindingCacheEntry],
+        now: float,
+        actions: Actions,
+    ) -> None:
+        """Other settings of a link, which has these bindings."""
+        flags = self._flags(link, now)
+        changed = router_advertisement != link.router_advertisement
+        link.router_advertisement = router_advertisement
+        link.mobile_prefix = mobile_prefix
+        if not router_advertisement.enabled or link.virtual:
+            self._cease(link, now, actions)
+        elif link.name not in self._advertisers:
+            self._add_advertiser(link)
+            if link.name in self._up:
+                self._advertisers[link.name].start(now)
+        elif changed:
+            self._advertisers[link.name].changed(now)
+        self.mobile_prefixes.set_link(link, bindings, now)
+        if self._flags(link, now) != flags:
+            self.mobile_prefixes.prefixes_changed(link, now)
 
     def home_agents(self, link: HomeLink) -> HomeAgentsList:
         """The other home agents on a link."""
@@ -80,12 +132,14 @@ class Discovery:
 
     def link_up(self, link: HomeLink, now: float) -> None:
         """The link is within reach, and its link-layer address known."""
+        self._up.add(link.name)
         advertiser = self._advertisers.get(link.name)
         if advertiser is not None:
             advertiser.start(now)
 
     def link_down(self, link: HomeLink) -> None:
         """The link is out of reach."""
+        self._up.discard(link.name)
         advertiser = self._advertisers.get(link.name)
         if advertiser is not None:
             advertiser.halt()

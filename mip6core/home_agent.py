@@ -27,7 +27,14 @@ from mip6core.discovery import Discovery
 from mip6core.errors import ParseError
 from mip6core.events import Event
 from mip6core.fsm import Input
-from mip6core.home_link import MAX_PREFIXES, HomeLink, HomePrefix, Limits
+from mip6core.home_link import (
+    MAX_PREFIXES,
+    HomeLink,
+    HomePrefix,
+    Limits,
+    MobilePrefixSettings,
+    RouterAdvertisementSettings,
+)
 from mip6core.home_registrations import HomeRegistrations
 from mip6core.icmpv6_errors import may_be_answered
 from mip6core.prefix_options import prefix_options
@@ -63,9 +70,7 @@ class HomeAgent:
         """
         self.links = tuple(links)
         for one, other in combinations(self.links, 2):
-            if one.name == other.name:
-                raise ValueError(f"two home links are named {one.name}")
-            _check_apart(one.prefixes, other)
+            _check_two(one, other)
         self.limits = limits
         self.rng = rng
         self.statistics: dict[str, int] = defaultdict(int)
@@ -217,6 +222,55 @@ class HomeAgent:
         self._registrations.set_prefixes(link, prefixes, now, actions)
         if prefix_options(link, now) != before:
             self.discovery.prefixes_changed(link, now)
+        return actions
+
+    def set_link(
+        self,
+        link: HomeLink,
+        max_lifetime: int,
+        router_advertisement: RouterAdvertisementSettings,
+        mobile_prefix: MobilePrefixSettings,
+        now: float,
+    ) -> Actions:
+        """Other settings of a link; bindings stay, and `max_lifetime` (seconds) is for those that are made anew."""
+        actions = self.tick(now)
+        link.max_lifetime = max_lifetime
+        bindings = [entry for entry in self.bindings if entry.bound and entry.link is link]
+        self.discovery.set_link(link, router_advertisement, mobile_prefix, bindings, now, actions)
+        return actions
+
+    def set_rules(
+        self,
+        limits: Limits,
+        access: AccessList | None,
+        associations: Iterable[MobilitySecurityAssociation],
+        now: float,
+    ) -> Actions:
+        """Other rules. Bindings end that they do not allow; too many ones stay, and what has been sent is counted on.
+
+        Raises ValueError as at the start. The rates of errors are not changed.
+        """
+        actions = self.tick(now)
+        self._authenticator.set_associations(associations)
+        self._registrations.set_rules(limits, access, now, actions)
+        return actions
+
+    def add_link(self, link: HomeLink, now: float) -> Actions:
+        """Serve one more link. Raises ValueError if its name or prefixes are another's."""
+        for other in self.links:
+            _check_two(link, other)
+        actions = self.tick(now)
+        self.links = (*self.links, link)
+        self.discovery.add_link(link)
+        self._registrations.set_links(self.links, now, actions)
+        return actions
+
+    def remove_link(self, link: HomeLink, now: float) -> Actions:
+        """Serve a link no more: its bindings end."""
+        actions = self.tick(now)
+        self.links = tuple(other for other in self.links if other is not link)
+        self._registrations.set_links(self.links, now, actions)
+        self.discovery.remove_link(link, now, actions)
         return actions
 
     def unknown_binding(
@@ -400,6 +454,12 @@ def _limiter(limits: Limits) -> RateLimiter:
         limits.error_burst_per_peer,
         limits.max_error_peers,
     )
+
+
+def _check_two(one: HomeLink, other: HomeLink) -> None:
+    if one.name == other.name:
+        raise ValueError(f"two home links are named {one.name}")
+    _check_apart(one.prefixes, other)
 
 
 def _check_apart(prefixes: Iterable[HomePrefix], link: HomeLink) -> None:

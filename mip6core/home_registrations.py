@@ -168,6 +168,23 @@ class HomeRegistrations:
                 self.bindings.set_expiry(entry, now + valid)
                 actions.append(RefreshBinding(link, entry))
 
+    def set_rules(self, limits: Limits, access: AccessList | None, now: float, actions: Actions) -> None:
+        """Let other limits and rules count; bindings that the rules do not allow end, as they would by a restart."""
+        self._admission.set_rules(limits, access)
+        for entry in list(self.bindings):
+            where = entry.care_of_address if entry.pending is None else entry.pending.care_of_address
+            for care_of_address in {entry.care_of_address, where}:
+                if not self._admission.may_register(entry.home_address, care_of_address):
+                    self._run(entry, Input.CLEAR, now, actions)
+                    break
+
+    def set_links(self, links: Iterable[HomeLink], now: float, actions: Actions) -> None:
+        """Serve these links; what was registered on others ends."""
+        served = frozenset(link.name for link in links)
+        self._admission.set_links(links)
+        for entry in [entry for entry in self.bindings if entry.link.name not in served]:
+            self._run(entry, Input.CLEAR, now, actions)
+
     def _run(
         self,
         entry: BindingCacheEntry,

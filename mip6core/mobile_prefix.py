@@ -82,14 +82,33 @@ class MobilePrefixes:
         self._timers = timers
         self._rng = rng
         self._statistics = statistics
-        self._silences = {
-            link.name: LinkSilence(link)
-            for link in links
-            if link.mobile_prefix.enabled and link.mobile_prefix.unsolicited
-        }
+        self._silences: dict[str, LinkSilence] = {}  # of the links whose mobile nodes are told without asking
         self._deliveries: dict[BindingCacheEntry, Delivery] = {}
         self._answers: dict[BindingCacheEntry, Answer] = {}
         self._recent: OrderedDict[Address, float] = OrderedDict()  # when advertisements of the last second left
+        for link in links:
+            self.set_link(link, (), 0.0)
+
+    def set_link(self, link: HomeLink, bindings: Iterable[BindingCacheEntry], now: float) -> None:
+        """A link with these bindings is there, or its settings are other ones now."""
+        settings = link.mobile_prefix
+        silence = self._silences.get(link.name)
+        if not (settings.enabled and settings.unsolicited):
+            self.remove_link(link)
+        elif silence is None:
+            self._silences[link.name] = LinkSilence(link)
+            for entry in bindings:
+                self.bound(entry, now)
+        elif silence.since:
+            self._timers.schedule(silence, next(iter(silence.since.values())) + settings.max_interval)
+
+    def remove_link(self, link: HomeLink) -> None:
+        """The mobile nodes of a link are told nothing any more without asking."""
+        silence = self._silences.pop(link.name, None)
+        if silence is not None:
+            self._timers.cancel(silence)
+            for entry in silence.since:
+                self._cancel_delivery(entry)
 
     def delivery(self, entry: BindingCacheEntry) -> Delivery | None:
         """The unsolicited advertisement that waits for `entry`, if one does."""

@@ -26,9 +26,9 @@ class Scope(enum.IntEnum):
     ADMIN = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class AccessControl:
-    """The rules of one server."""
+    """The rules of one server, which may become others while it serves."""
 
     tokens: Mapping[str, Scope]  # by hexadecimal SHA-256 of the token
     anonymous: Scope = Scope.OPEN  # of requests without a token

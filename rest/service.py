@@ -160,6 +160,9 @@ class Service(Protocol):
     def configuration(self) -> dict[str, Any]:
         """What the application runs with, ready for JSON and without secrets."""
 
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration file again and apply it; what was applied, ready for JSON. ConfigError: it is bad."""
+
     def statistics(self) -> dict[str, Any]:
         """Counters by name, in groups, ready for JSON."""
 

@@ -40,6 +40,7 @@ ROUTES: Final = {
     "/v1/events": Route({"GET": events.list_events}),
     "/v1/watch": Route({"GET": events.watch}),
     "/v1/config": Route({"GET": operation.show_configuration}),
+    "/v1/config:reload": Route({"POST": operation.reload_configuration}),
     "/v1/statistics": Route({"GET": operation.show_statistics}),
     "/v1/openapi.json": Route({"GET": document.show}, Scope.OPEN),
     "/metrics": Route({"GET": operation.show_metrics}),

@@ -12,9 +12,9 @@ from typing import Any, Final
 from deploy.config import BridgeLinkConfig, Config, CorrespondentLinkConfig, HomeLinkConfig
 from mip6core import addresses
 from mip6core.actions import Action, CorrespondentAction
-from mip6core.correspondent import Correspondent, CorrespondentLimits
+from mip6core.correspondent import Correspondent
 from mip6core.events import CorrespondentEvent, Event, InconsistentRouterAdvertisement
-from mip6core.home_agent import HomeAgent, Limits
+from mip6core.home_agent import HomeAgent
 from rest.service import EventView
 from ryu_apps import cookies, layouts
 from ryu_apps.bridge import Bridge
@@ -59,30 +59,24 @@ class HomeAgentApp(RyuApp):
         self.metrics = Metrics(self)
         self.links = {link.name: layouts.home_link(link) for link in config.home_links}
         self.correspondent_links = {link.name: layouts.correspondent_link(link) for link in config.correspondent_links}
-        limits = Limits(
-            max_bindings=config.limits.max_bindings, max_bindings_per_link=config.limits.max_bindings_per_link
-        )
         self.engine = HomeAgent(
             self.links.values(),
-            limits,
+            layouts.limits(config.limits),
             secrets.token_bytes,
             self._log_event,
             access=config.access,
-            associations=[
-                node.authentication.association(node.home_address)
-                for node in config.security.mobile_nodes
-                if node.authentication is not None
-            ],
+            associations=layouts.authentication_associations(config.security),
             wall_clock=time.time,
         )
         self.correspondent = Correspondent(
             self.correspondent_links.values(),
-            CorrespondentLimits(max_bindings=config.limits.max_correspondent_bindings),
+            layouts.correspondent_limits(config.limits),
             secrets.token_bytes,
             self._log_event,
         )
         # Packets to a mobile node are fewer than seconds: its count goes on after a restart where it would be now.
         self.gateway = Gateway(config.security, secrets.token_bytes, int(time.time()), self.statistics)
+        self.datapaths: set[Any] = set()  # all that are connected, whatever they carry
         self.switches: dict[str, Switch] = {}  # by the names of the links that they carry
         self._timer: Any = None
         self._timer_at = float("inf")
@@ -99,22 +93,24 @@ class HomeAgentApp(RyuApp):
     def on_state_change(self, event: Any) -> None:
         """A switch is connected, or gone."""
         if event.state == MAIN_DISPATCHER:
-            self._attach(event.datapath)
+            self.datapaths.add(event.datapath)
+            self.attach(event.datapath)
         else:
-            self._detach(event.datapath)
+            self.datapaths.discard(event.datapath)
+            self.detach(event.datapath)
 
     @set_ev_cls(ofp_event.EventOFPPortStateChange, MAIN_DISPATCHER)
     def on_port_change(self, event: Any) -> None:
         """An uplink, the tunnel port or the bridge's address has come, changed or gone."""
         switch = event.datapath.receiver
         if switch is None:
-            self._attach(event.datapath)
+            self.attach(event.datapath)
             return
         layout = layouts.bridge_layout(switch.config, self.correspondents_on(switch.config), event.datapath)
         if layout != switch.bridge.layout:
             LOG.info("ports changed link=%s dpid=%016x", switch.config.name, event.datapath.id)
-            self._detach(event.datapath)
-            self._attach(event.datapath)
+            self.detach(event.datapath)
+            self.attach(event.datapath)
 
     @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     def on_flow_removed(self, event: Any) -> None:
@@ -128,9 +124,9 @@ class HomeAgentApp(RyuApp):
         if idle and cookies.category(message.cookie) == Category.NEIGHBOUR and isinstance(destination, str):
             switch.bridge.neighbours.forget(addresses.parse(destination))
 
-    def _attach(self, datapath: Any) -> None:
+    def attach(self, datapath: Any) -> None:
         """Serve what links there are on a switch, if it has all its ports."""
-        config = self._link_of(datapath)
+        config = self.link_of(datapath)
         if config is None:
             return
         correspondents = self.correspondents_on(config)
@@ -160,7 +156,7 @@ class HomeAgentApp(RyuApp):
         LOG.info("switch connected link=%s dpid=%016x", ",".join(bridge.roles), datapath.id)
         self.loops.spawn("greet", bridge.outbox.flush)
 
-    def _detach(self, datapath: Any) -> None:
+    def detach(self, datapath: Any) -> None:
         switch: Switch | None = getattr(datapath, "receiver", None)
         if switch is None:
             return
@@ -172,7 +168,7 @@ class HomeAgentApp(RyuApp):
                 self.event_log.add(EventView("switch_gone", name, datapath_id=datapath.id))
                 LOG.warning("switch gone link=%s dpid=%016x", name, datapath.id)
 
-    def _link_of(self, datapath: Any) -> BridgeLinkConfig | None:
+    def link_of(self, datapath: Any) -> BridgeLinkConfig | None:
         """The link whose bridge a switch is, by its datapath id or by the name of its LOCAL port."""
         local = datapath.ports.get(LOCAL)
         name = local.name.decode(errors="replace") if local is not None else ""

@@ -7,7 +7,7 @@ its punts and its engine's actions, is in `home_bridge.py`; here is how packets 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from mip6core import addresses
@@ -53,6 +53,7 @@ class Role(ABC, Generic[LinkT]):
     """What a bridge does for one link. `wrap` makes of a packet what may leave, None if nothing may."""
 
     key_type: type  # of what names a binding
+    layout: Any  # what the role's flows need to know
 
     def __init__(
         self,
@@ -165,7 +166,6 @@ class Bridge:
         statistics: dict[str, int],
     ) -> None:
         """`address` is the bridge's own. `send` writes octets to the switch, `clock` is monotonic."""
-        self.layout = layout
         self.address = address
         self.link_layer_address = bytes.fromhex(layout.link_layer_address.replace(":", ""))
         self.router = router
@@ -181,7 +181,7 @@ class Bridge:
         self._sources = SourceLimiter(MAX_PER_SOURCE, MAX_SOURCES)
         self.onward = templates.PacketOut(layout.onward)
         self._to_host = templates.PacketOut(Output(LOCAL), in_port=CONTROLLER)
-        self._on_link = tuple(map(Prefix.parse, layout.on_link))
+        self._set_layout(layout)
         self._punts: dict[int, PuntHandler] = {
             Punt.NEIGHBOR_DISCOVERY: self._neighbor_discovery,
             Punt.UNRESOLVED: self._unresolved,
@@ -189,6 +189,10 @@ class Bridge:
             Punt.UNREACHABLE: self._unreachable,
         }
         self._punts_with_origin: dict[int, OriginHandler] = {}
+
+    def _set_layout(self, layout: BridgeLayout) -> None:
+        self.layout = layout
+        self._on_link = tuple(map(Prefix.parse, layout.on_link))
 
     def add_role(self, role: Role[Any]) -> None:
         """Before anything comes from the switch."""
@@ -362,12 +366,37 @@ class Bridge:
     def put_static_flows(self, generation: int) -> None:
         """From now on every flow belongs to `generation`."""
         self.generation = generation
-        flows = pipeline.static_flows(self.layout, generation)
         for role in self.roles.values():
             role.begin(generation)
-            flows += role.static_flows(generation)
-        for flow in flows:
+        for flow in self._static_flows():
             self.put_flow(flow)
+
+    def change_layouts(self, layout: BridgeLayout, of_roles: Mapping[str, Any]) -> None:
+        """Other layouts of the bridge and of its roles, by link: flows that differ come and go, all others stay."""
+        before = {flow.identity: flow for flow in self._static_flows()}
+        self._set_layout(layout)
+        for name, role_layout in of_roles.items():
+            self.roles[name].layout = role_layout
+        if not self.ready:
+            return  # there are no flows yet
+        after = {flow.identity: flow for flow in self._static_flows()}
+        for identity, flow in after.items():
+            if before.get(identity) != flow:
+                self.put_flow(flow)
+        gone = [flow for identity, flow in before.items() if identity not in after]
+        self.outbox.then(lambda: self._delete_flows(gone))
+
+    def _delete_flows(self, flows: list[FlowSpec]) -> None:
+        wanted = {flow.identity for flow in self._static_flows()}
+        for flow in flows:
+            if flow.identity not in wanted:
+                self.put_flow(flow, ofproto.OFPFC_DELETE_STRICT)
+
+    def _static_flows(self) -> list[FlowSpec]:
+        flows = pipeline.static_flows(self.layout, self.generation)
+        for role in self.roles.values():
+            flows += role.static_flows(self.generation)
+        return flows
 
     def tick(self, now: float) -> None:
         """Once a second."""

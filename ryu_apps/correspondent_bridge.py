@@ -49,7 +49,7 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         super().__init__(bridge, link, perform_elsewhere, _as_it_is)
         self.engine = engine
         self.counters = RouteCounters(lambda key: engine.bindings.get(*key))
-        self._layout = layout
+        self.layout = layout
         self._forward = templates.PacketOut(SetField(FROM_TUNNEL, 1), Resubmit(Table.FORWARD))
         self._to_deliver = templates.PacketOut(Resubmit(Table.DELIVER))
         self._home_addresses: dict[Address, set[Address]] = {}  # of the bindings of each correspondent
@@ -204,7 +204,7 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         self._in_cookie = cookies.cookie(Category.ROUTE_IN, generation)
 
     def static_flows(self, generation: int) -> list[FlowSpec]:
-        return correspondent_pipeline.static_flows(self.bridge.layout, self._layout, generation)
+        return correspondent_pipeline.static_flows(self.bridge.layout, self.layout, generation)
 
     def adopt(self, dump: FlowDump, now: float) -> int:
         adopted = 0

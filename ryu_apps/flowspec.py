@@ -90,6 +90,11 @@ class FlowSpec:
     hard_timeout: int = 0  # seconds
     notify_removal: bool = False
 
+    @property
+    def identity(self) -> tuple[int, int, tuple[tuple[str, object], ...]]:
+        """What a switch knows the flow by."""
+        return self.table, self.priority, self.match
+
 
 @dataclass(frozen=True, slots=True)
 class MeterSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from mip6core import addresses
@@ -61,7 +61,7 @@ class HomeBridge(Role[HomeLink]):
     ) -> None:
         super().__init__(bridge, link, perform_elsewhere, gateway.wrap)
         self.engine = engine
-        self._layout = layout
+        self.layout = layout
         self._gateway = gateway
         self._protection = Protection(self, gateway)
         self._fragments = Fragments(self, {MOBILITY_HEADER: self._signalling, ESP: self._protection.esp})
@@ -162,7 +162,7 @@ class HomeBridge(Role[HomeLink]):
     def tunnel_error(self, frame: bytes, now: float) -> None:
         """A packet that may not enter the tunnel: its sender is told why."""
         self.bridge.send_error(
-            frame, forwarding_errors.for_tunnel(frame[14:], self.link.address, self._layout.tunnel_mtu)
+            frame, forwarding_errors.for_tunnel(frame[14:], self.link.address, self.layout.tunnel_mtu)
         )
 
     def _icmpv6_error(self, frame: bytes, now: float) -> None:
@@ -286,6 +286,18 @@ class HomeBridge(Role[HomeLink]):
     def _watch_flows(self, address: Address) -> list[FlowSpec]:
         return home_pipeline.watch_flows(self.bridge.layout, addresses.text(address), self.bridge.generation)
 
+    def protection_changed(self, home_addresses: Iterable[Address]) -> None:
+        """These mobile nodes' Home Tests are protected since now, or no more."""
+        for home_address in home_addresses:
+            binding = self.engine.bindings.get_bound(home_address)
+            if binding is None or binding.link is not self.link:
+                continue
+            if self._gateway.return_routability(home_address) is None:
+                self._protection.take_flows_away(home_address, templates.word(self.outbox.next_xid()))
+            else:
+                xid = self.outbox.next_flow_xid(home_address)
+                self._add_binding(binding, xid, self.clock(), with_proxy=True)  # all of them end together
+
     # Bringing the switch to what it should be
 
     def begin(self, generation: int) -> None:
@@ -294,7 +306,7 @@ class HomeBridge(Role[HomeLink]):
         self._proxy_cookie = cookies.cookie(Category.PROXY_ND, generation)
 
     def static_flows(self, generation: int) -> list[FlowSpec]:
-        return home_pipeline.static_flows(self.bridge.layout, self._layout, generation)
+        return home_pipeline.static_flows(self.bridge.layout, self.layout, generation)
 
     def adopt(self, dump: FlowDump, now: float) -> int:
         adopted = 0

@@ -12,12 +12,15 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deploy.config import Config, load
 from mip6core import addresses
 from mip6core.errors import ConfigError
 from ryu_apps.log_limit import LogLimit
+
+if TYPE_CHECKING:
+    from ryu_apps.reload import Reloader
 
 EXIT_FAILURE = 1
 EXIT_BAD_CONFIG = 2
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"mip6-manager: {what}: cannot listen on {listen} port {port}: {problem}", file=sys.stderr)
             return EXIT_FAILURE
     _set_up_logging(arguments.log_level)
-    return _serve(config)
+    return _serve(config, arguments.config)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +100,7 @@ def _warn(config: Config) -> None:
             LOG.warning("signalling is accepted without protection hoa=%s", addresses.text(node.home_address))
 
 
-def _serve(config: Config) -> int:
+def _serve(config: Config, path: str) -> int:
     # First of all: what is imported from here on must find the patched modules.
     from ryu_apps.of_compat import eventlet
 
@@ -106,6 +109,7 @@ def _serve(config: Config) -> int:
     from ryu_apps import connection, northbound
     from ryu_apps.app import HomeAgentApp
     from ryu_apps.of_compat import AppManager, cfg
+    from ryu_apps.reload import Reloader
     from ryu_apps.service_manager import ServiceManager
 
     cfg.CONF(
@@ -128,8 +132,12 @@ def _serve(config: Config) -> int:
     main_thread = eventlet.greenthread.getcurrent()
     _end_on_signals(eventlet, main_thread)
     service_manager = ServiceManager()
+    access = northbound.access_control(config.rest)
+    reloader = Reloader(app, path, service_manager, lambda rest: northbound.change_access(access, rest))
+    app.metrics.reloader = reloader
+    _reload_on_hangup(eventlet, reloader)
     try:
-        app.loops.spawn("rest", northbound.serve, app, config.rest)
+        app.loops.spawn("rest", northbound.serve, app, config.rest, access, reloader)
         app.loops.spawn("watchdog", service_manager.keep_alive, lambda: not app.loops.died, eventlet.sleep)
         service_manager.ready(f"OpenFlow on {config.openflow.listen} port {config.openflow.port}")
         for service in services:
@@ -150,6 +158,13 @@ def _end_on_signals(eventlet: Any, thread: Any) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, end)
+
+
+def _reload_on_hangup(eventlet: Any, reloader: Reloader) -> None:
+    def reload(_signal: int, _frame: object) -> None:
+        eventlet.hubs.get_hub().schedule_call_global(0, eventlet.spawn, reloader.reload_for_signal)
+
+    signal.signal(signal.SIGHUP, reload)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,41 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from deploy.config import ROUTE_OPTIMIZATION_HEADER, BridgeLinkConfig, CorrespondentLinkConfig, HomeLinkConfig
+from deploy.config import (
+    ROUTE_OPTIMIZATION_HEADER,
+    BridgeLinkConfig,
+    CorrespondentLinkConfig,
+    HomeLinkConfig,
+    LimitsConfig,
+    Security,
+)
 from mip6core import addresses
-from mip6core.correspondent import CorrespondentLink
-from mip6core.home_agent import HomeLink
+from mip6core.authentication import MobilitySecurityAssociation
+from mip6core.correspondent import CorrespondentLimits, CorrespondentLink
+from mip6core.home_agent import HomeLink, Limits
 from ryu_apps.correspondent_pipeline import CorrespondentLayout
 from ryu_apps.flowspec import LOCAL
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.pipeline import BridgeLayout
 
 LOG = logging.getLogger(__name__)
+
+
+def limits(config: LimitsConfig) -> Limits:
+    return Limits(max_bindings=config.max_bindings, max_bindings_per_link=config.max_bindings_per_link)
+
+
+def correspondent_limits(config: LimitsConfig) -> CorrespondentLimits:
+    return CorrespondentLimits(max_bindings=config.max_correspondent_bindings)
+
+
+def authentication_associations(config: Security) -> list[MobilitySecurityAssociation]:
+    """What mobile nodes share with the home agent for the authentication option."""
+    return [
+        node.authentication.association(node.home_address)
+        for node in config.mobile_nodes
+        if node.authentication is not None
+    ]
 
 
 def home_link(config: HomeLinkConfig) -> HomeLink:

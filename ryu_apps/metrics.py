@@ -17,9 +17,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from mip6core.fsm import State
 from ryu_apps import tables
 from ryu_apps.of_compat import hub
+from ryu_apps.reload import REJECTED
 
 if TYPE_CHECKING:
     from ryu_apps.app import HomeAgentApp
+    from ryu_apps.reload import Reloader
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # of `Metrics.text`
 LAG_INTERVAL: Final = 1.0  # seconds between two looks at how late the event loop is
@@ -36,6 +38,7 @@ class Metrics:
 
     def __init__(self, app: HomeAgentApp) -> None:
         self._app = app
+        self.reloader: Reloader | None = None  # None: not there yet
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._lag = Histogram(
@@ -86,6 +89,9 @@ class Metrics:
         left_out.add_metric([], self._app.event_log.rejections_left_out)
         yield left_out
 
+        if self.reloader is not None:
+            yield from _configuration(self.reloader)
+
     def _bindings(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("mip6_bindings", "Home registrations", labels=("link", "state"))
         counted = Counter((entry.link.name, STATES.get(entry.state)) for entry in self._app.engine.bindings)
@@ -123,6 +129,19 @@ class Metrics:
                 unconfirmed.add_metric([link], switch.bridge.outbox.unconfirmed)
                 neighbours.add_metric([link], len(switch.bridge.neighbours))
         yield from (connected, ready, unconfirmed, neighbours)
+
+
+def _configuration(reloader: Reloader) -> Iterator[Metric]:
+    reloads = CounterMetricFamily("mip6_config_reloads", "Reloads of the configuration file", labels=("result",))
+    for result, count in reloader.results.items():
+        reloads.add_metric([result], count)
+    yield reloads
+    good = GaugeMetricFamily("mip6_config_last_reload_successful", "0: the file was not good, the running one stays")
+    good.add_metric([], reloader.last != REJECTED)
+    yield good
+    info = GaugeMetricFamily("mip6_config_info", "The configuration file", labels=("hash",))
+    info.add_metric([reloader.file_hash], 1)
+    yield info
 
 
 def _counters(groups: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:

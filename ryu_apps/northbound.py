@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from deploy.config.rest import Rest, Tls
     from mip6core.bcache import BindingCacheEntry
     from ryu_apps.app import HomeAgentApp
+    from ryu_apps.reload import Reloader
 
 LOG = logging.getLogger(__name__)
 
@@ -45,8 +46,9 @@ YIELD_EVERY: Final = 200  # bindings cleared between two turns for signalling
 class Northbound:
     """See `rest.service.Service`. What is listed: bindings, and registrations that wait for their address's test."""
 
-    def __init__(self, app: HomeAgentApp) -> None:
+    def __init__(self, app: HomeAgentApp, reloader: Reloader) -> None:
         self._app = app
+        self._reloader = reloader
 
     def home_addresses(self) -> Sequence[Address]:
         return [entry.home_address for entry in self._app.engine.bindings if entry.state in STATES]
@@ -150,6 +152,9 @@ class Northbound:
     def configuration(self) -> dict[str, Any]:
         return effective(self._app.config)
 
+    def reload(self) -> dict[str, Any]:
+        return self._reloader.reload()
+
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""
         app = self._app
@@ -236,7 +241,7 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
             self.close_connection = True
 
 
-def serve(app: HomeAgentApp, config: Rest) -> None:
+def serve(app: HomeAgentApp, config: Rest, access: AccessControl, reloader: Reloader) -> None:
     """Serve the API for ever."""
     family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
     listener = eventlet.listen((config.listen, config.port), family)
@@ -245,7 +250,7 @@ def serve(app: HomeAgentApp, config: Rest) -> None:
     LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if config.tls is None else "yes")
     eventlet.wsgi.server(
         listener,
-        make_app(Northbound(app), access_control(config), cooperate=lambda: hub.sleep(0)),
+        make_app(Northbound(app, reloader), access, cooperate=lambda: hub.sleep(0)),
         protocol=_Protocol,
         log_output=False,
         max_size=MAX_CLIENTS,
@@ -259,6 +264,12 @@ def access_control(config: Rest) -> AccessControl:
     scopes = {"read": Scope.READ, "admin": Scope.ADMIN, None: Scope.OPEN}
     tokens = {token.sha256: scopes[token.scope] for token in config.tokens}
     return AccessControl(tokens, scopes[config.anonymous_scope])
+
+
+def change_access(access: AccessControl, config: Rest) -> None:
+    """Have the rules of the configuration count where `access` does, from the next request on."""
+    rules = access_control(config)
+    access.tokens, access.anonymous = rules.tokens, rules.anonymous
 
 
 def _with_tls(listener: Any, tls: Tls) -> Any:

@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # both announce, in many places, how old they are
 
     import eventlet
+    import eventlet.tpool
     import eventlet.wsgi
     from eventlet.greenio import GreenSocket
 

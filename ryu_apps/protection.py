@@ -118,7 +118,10 @@ class Protection:
 
     def delete_flows(self, home_address: Address, xid: bytes) -> None:
         """Behind those of the binding."""
-        if self._gateway.return_routability(home_address) is None:
-            return
+        if self._gateway.return_routability(home_address) is not None:
+            self.take_flows_away(home_address, xid)
+
+    def take_flows_away(self, home_address: Address, xid: bytes) -> None:
+        """Home Tests of this mobile node are not protected any more."""
         for template in (templates.DELETE_HOME_TEST_INIT, templates.DELETE_HOME_TEST):
             self._bridge.outbox.put(template % (xid, bytes(8), bytes(2), home_address))

@@ -36,6 +36,8 @@ WARM: Final = frozenset(
         *(f"security.mobile_nodes.{key}" for key in ("authentication", "unprotected_signalling")),
         *(f"security.mobile_nodes.{key}" for key in ("associations", "key_file")),
         *(f"limits.{key}" for key in ("max_bindings", "max_bindings_per_link", "max_correspondent_bindings")),
+        *(f"rest.{key}" for key in ("tokens", "anonymous")),
+        *(f"rest.tokens.{key}" for key in ("scope", "sha256")),
         "limits.max_lifetime",  # of home links that do not say: their own max_lifetime changes, too
         *(f"limits.punt_rates.{field.name}" for field in fields(Config.limits.punt_rates)),
         "access",
@@ -53,8 +55,7 @@ RESTART: Final = frozenset(
         "openflow.listen",
         "openflow.port",
         "openflow.tls",
-        *(f"rest.{key}" for key in ("listen", "port", "tokens", "tls", "anonymous")),
-        *(f"rest.tokens.{key}" for key in ("scope", "sha256")),
+        *(f"rest.{key}" for key in ("listen", "port", "tls")),
         *(f"home_links.{key}" for key in (*_BRIDGE, "virtual", "tunnel_mtu")),
         *(f"correspondent_links.{key}" for key in (*_BRIDGE, "mtu")),
     }

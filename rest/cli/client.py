@@ -42,6 +42,9 @@ class Client:
     def delete(self, path: str, parameters: dict[str, str] | None = None) -> Any:
         return self._call("DELETE", path, parameters)
 
+    def post(self, path: str) -> Any:
+        return self._call("POST", path, None)
+
     def _call(self, method: str, path: str, parameters: dict[str, str] | None) -> Any:
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
         request = urllib.request.Request(f"{self._server}{path}{query}", method=method, headers=self._headers)

@@ -66,6 +66,20 @@ def diff(options: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
+def reload(options: argparse.Namespace) -> Exit:
+    """What the server has applied, and what not."""
+    result: dict[str, Any] = Client(options).post("/v1/config:reload")
+    if options.output == "json":
+        print_json(result)
+        return Exit.OK
+    rows = [_cells(row) for row in result["applied"]]
+    rows += [{**_cells(row), "applied": "NOT YET: needs a restart"} for row in result["needs_restart"]]
+    print(table(rows, COLUMNS) if rows else "nothing has changed")
+    if any(row["ovs_setup"] for row in result["applied"]):
+        print("on the machine of the switch, run: mip6ctl ovs setup")
+    return Exit.OK
+
+
 def schema(options: argparse.Namespace) -> Exit:
     print_json(file_schema())
     return Exit.OK

@@ -131,6 +131,8 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     diff.add_argument(
         "--from", dest="before", metavar="FILE", help="the earlier one (default: what the server runs with)"
     )
+    what = "have the server read its file again, and apply what needs no restart"
+    _remote(actions, "reload", "configuration:reload", what)
     _command(actions, "schema", "configuration:schema", "the file's JSON Schema, for editors")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from mip6core.errors import ConfigError
 from rest import serialize
 from rest.problem import Problem
 from rest.router import Call, Text
@@ -37,6 +38,17 @@ def _home_link(call: Call) -> str | None:
 def show_configuration(call: Call) -> dict[str, Any]:
     call.query.only()
     return call.service.configuration()
+
+
+def reload_configuration(call: Call) -> dict[str, Any]:
+    """Apply the file anew. A bad one changes nothing."""
+    call.query.only()
+    try:
+        return call.service.reload()
+    except ConfigError as error:
+        raise Problem(
+            HTTPStatus.CONFLICT, f"the configuration file is not good, the running one stays: {error}"
+        ) from None
 
 
 def show_statistics(call: Call) -> dict[str, Any]:

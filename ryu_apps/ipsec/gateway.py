@@ -34,20 +34,38 @@ class Gateway:
     def __init__(self, security: Security, random: RandomOctets, sequence: int, statistics: dict[str, int]) -> None:
         """`sequence` is one that no packet has had before under these keys; they outlive this process."""
         self.statistics = statistics
-        self._accepts_clear = security.unprotected_signalling == "accept"
+        self._random = random
         self._nodes: dict[Address, MobileNode] = {}
+        self.configure(security, sequence)
+
+    def configure(self, security: Security, sequence: int) -> None:
+        """Have these associations and policies. One that was there before goes on with its counts."""
+        known = {
+            (home_address, kind): association
+            for home_address, node in self._nodes.items()
+            for kind, association in node.associations.items()
+        }
+        self._accepts_clear = security.unprotected_signalling == "accept"
+        self._nodes = {}
         self._by_spi: dict[int, Association] = {}
         for config in security.mobile_nodes:
             home_address = config.home_address
-            associations = {
-                association.kind: Association(home_address, association, random, sequence)
-                for association in config.all_associations
-            }
+            associations: dict[str, Association] = {}
+            for given in config.all_associations:
+                association = known.get((home_address, given.kind))
+                if association is None or association.config != given:
+                    association = Association(home_address, given, self._random, sequence)
+                associations[given.kind] = association
+                self._by_spi[association.inbound.spi] = association
             said = config.unprotected_signalling
             accepts = self._accepts_clear if said is None else said == "accept"
             self._nodes[home_address] = MobileNode(associations, accepts, config.authentication is not None)
-            self._by_spi.update({association.inbound.spi: association for association in associations.values()})
         self.active = bool(self._by_spi)  # there is some association, so that ESP concerns us
+
+    @property
+    def with_return_routability(self) -> frozenset[Address]:
+        """The home addresses whose Home Tests are protected."""
+        return frozenset(home for home, node in self._nodes.items() if RETURN_ROUTABILITY in node.associations)
 
     def return_routability(self, home_address: Address) -> Association | None:
         """The association for Home Test Init and Home Test of a mobile node."""

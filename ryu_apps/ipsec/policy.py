@@ -34,10 +34,21 @@ _NEIGHBOR_DISCOVERY: Final = range(133, 138)
 class Association:
     """A pair of security associations for one home address, one in each direction."""
 
-    __slots__ = ("_by_message", "home_address", "in_clear", "inbound", "kind", "outbound", "protocol", "tunnel")
+    __slots__ = (
+        "_by_message",
+        "config",
+        "home_address",
+        "in_clear",
+        "inbound",
+        "kind",
+        "outbound",
+        "protocol",
+        "tunnel",
+    )
 
     def __init__(self, home_address: Address, config: AssociationConfig, random: RandomOctets, sequence: int) -> None:
         self.home_address = home_address
+        self.config = config
         self.kind = config.kind
         self.protocol = _PROTOCOL[config.kind]
         self.tunnel = config.kind == RETURN_ROUTABILITY

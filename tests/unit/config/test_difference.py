@@ -62,7 +62,7 @@ def test_nor_a_default_that_is_spelled_out() -> None:
     [
         (lambda f: f["openflow"].update(port=6700), "openflow.port", False, True),
         (lambda f: f["rest"].update(listen="127.0.0.1"), "rest.listen", False, False),
-        (lambda f: f["rest"]["tokens"][0].update(scope="read"), "rest.tokens[ops].scope", False, False),
+        (lambda f: f["rest"]["tokens"][0].update(scope="read"), "rest.tokens[ops].scope", True, False),
         (
             lambda f: f["security"].update(unprotected_signalling="refuse"),
             "security.unprotected_signalling",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mip6core.addresses import Prefix
 from mip6core.codec import ipv6
 from mip6core.correspondent import CorrespondentLimits
 from tests.unit.correspondent import peer
@@ -228,3 +229,35 @@ class TestAdoption:
         shell = Shell()
         self.adopt(shell)
         assert shell.carry_out(shell.cn.installation_failed(CN, HOA, shell.now)) == [] and shell.routes == {}
+
+
+class TestReconfiguration:
+    def test_correspondents_that_are_on_the_link_no_more_lose_their_bindings(self) -> None:
+        shell = Shell()
+        shell.bind()
+        shell.bind(correspondent=CN2, lifetime=105)
+        prefixes = (Prefix(CN2, 128),)
+        shell.carry_out(shell.cn.set_link(shell.link, prefixes, 100, shell.now))
+        assert set(shell.routes) == {(CN2, HOA)}
+        assert shell.binding(CN2).lifetime == 420
+        shell.bind(correspondent=CN2, sequence=99, lifetime=105)
+        assert shell.binding(CN2).lifetime == 100
+
+    def test_links_come_and_go(self) -> None:
+        shell = Shell()
+        shell.bind()
+        with pytest.raises(ValueError):
+            shell.cn.add_link(correspondent_link(name="other"))
+        shell.carry_out(shell.cn.remove_link(shell.link, shell.now))
+        assert shell.routes == {} and shell.cn.links == ()
+        again = correspondent_link(name="other")
+        shell.cn.add_link(again)
+        shell.links = (again,)
+        assert shell.bind().status == 0
+
+    def test_limits_count_for_what_comes(self) -> None:
+        shell = Shell()
+        shell.bind()
+        shell.cn.set_limits(CorrespondentLimits(max_bindings=1))
+        assert shell.bind(correspondent=CN2).status == 130
+        assert set(shell.routes) == {(CN, HOA)}

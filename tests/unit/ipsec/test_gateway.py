@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import defaultdict
 from typing import Any
@@ -378,3 +379,22 @@ def test_used_up_sequence_numbers(caplog: pytest.LogCaptureFixture) -> None:
     assert site.statistics["dropped_esp_exhausted"] == 1
     assert "sequence numbers used up" in caplog.text
     assert counting["outbound"]["integrity_key"] not in caplog.text
+
+
+def test_another_configuration_leaves_the_associations_alone_that_are_in_it_too() -> None:
+    site = Site(node(), node(OTHER, 0x211))
+    update = from_away(binding_update())
+    seen = site.sealed(update)
+    site.gateway.unwrap(seen)
+    before = site.gateway.unwrap(site.sealed(update))[0]
+    assert site.gateway.with_return_routability == {HOME, addresses.parse(OTHER)}
+    changed = copy.deepcopy(site.nodes[0])
+    changed["associations"][1]["inbound"]["spi"] = 0x999
+    loaded = config.parse({"home_links": [LINK], "security": {"mobile_nodes": [changed]}})
+    site.gateway.configure(loaded.security, 1_000_000)
+    assert site.gateway.with_return_routability == {HOME}
+    after = site.gateway.unwrap(site.sealed(update))[0]
+    assert after is before  # and with it sequence numbers and replay window
+    assert site.refuses(site.sealed(IPv6(src=OTHER, dst=HOME_AGENT) / binding_update(), index=1)) == "esp_unknown_spi"
+    site.gateway.configure(config.parse({"home_links": [LINK]}).security, 2_000_000)
+    assert not site.gateway.active

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mip6core.addresses import Address, Prefix
+from mip6core.errors import ConfigError
 from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, PortView, PrefixView, SwitchView
 
 
@@ -58,6 +59,7 @@ class FakeService:
         self.routes: dict[tuple[Address, Address], CorrespondentView] = {}
         self.healthy = self.is_ready = True
         self.shown_configuration: dict[str, Any] = {"limits": {"max_bindings": 5}}
+        self.bad_file: ConfigError | None = None
         self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
 
     def add(self, *bindings: BindingView) -> None:
@@ -119,6 +121,13 @@ class FakeService:
 
     def configuration(self) -> dict[str, Any]:
         return self.shown_configuration
+
+    def reload(self) -> dict[str, Any]:
+        if self.bad_file is not None:
+            raise self.bad_file
+        change = {"setting": "limits.max_bindings", "change": "changed", "before": 5, "after": 6}
+        applied = {**change, "warm": True, "ovs_setup": False}
+        return {"result": "applied", "applied": [applied], "needs_restart": [], "hash": "0123456789abcdef"}
 
     def statistics(self) -> dict[str, Any]:
         return {"homenet": {"bu_received": 3, "ba_sent_0": 2}}

@@ -28,7 +28,7 @@ from mip6core.errors import ParseError
 from mip6core.events import CorrespondentEvent
 from mip6core.rate_limit import RateLimiter
 from mip6core.registration import Discarded, is_unicast
-from mip6core.return_routability import ReturnRoutability
+from mip6core.return_routability import Nonce, ReturnRoutability
 from mip6core.status import BindingErrorStatus
 
 __all__ = ["Correspondent", "CorrespondentLimits", "CorrespondentLink"]
@@ -208,6 +208,10 @@ class Correspondent:
         seconds. Returns False, and changes nothing, if the binding is known or no longer possible. No actions follow.
         """
         return self._registrations.adopt(link, correspondent, home_address, care_of_address, sequence, remaining, now)
+
+    def nonces(self, now: float) -> list[Nonce]:
+        """The nonces that are valid, oldest first."""
+        return self._nonces.valid(now)
 
     def set_limits(self, limits: CorrespondentLimits) -> None:
         """Other limits; what there is too many of stays. The rates of errors are not changed."""

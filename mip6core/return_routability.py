@@ -69,6 +69,11 @@ class Nonces:
             self._current = self._valid[nonce.index] = nonce
         return nonce
 
+    def valid(self, now: float) -> list[Nonce]:
+        """All of them, oldest first."""
+        self._discard_expired(now)
+        return list(self._valid.values())
+
     def find(self, index: int, now: float) -> Nonce | None:
         """The nonce of an index in a Binding Update; None if it is not recognized, or not any longer."""
         self._discard_expired(now)

@@ -21,6 +21,7 @@ class Call:
     query: Query
     headers: Mapping[str, str]  # of the request, whatever case their names are in
     path: Mapping[str, str]  # what stood for the {names} of the route
+    body: bytes
     cooperate: Callable[[], None]  # to be called now and then in long loops: others get their turn
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.codec import mh
-from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, PrefixView, SwitchView
+from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, NonceView, PrefixView, SwitchView
 
 FLAGS: Final = {
     "acknowledge": mh.BU_ACKNOWLEDGE,
@@ -51,6 +51,14 @@ def correspondent(view: CorrespondentView) -> dict[str, Any]:
         "packets_in": view.packets_in,
         "bytes_in": view.bytes_in,
         "datapath_id": datapath_id(view.datapath_id),
+    }
+
+
+def nonce(view: NonceView) -> dict[str, Any]:
+    return {
+        "index": view.index,
+        "age": int(view.age),
+        "remaining_lifetime": max(0, int(view.remaining_lifetime)),
     }
 
 

@@ -106,6 +106,24 @@ class EventView:
     time: float = 0.0  # seconds since 1970
 
 
+@dataclass(slots=True)
+class NonceView:
+    """A nonce of return routability (RFC 6275 section 5.2.2); its value is nobody's business."""
+
+    index: int
+    age: float  # seconds
+    remaining_lifetime: float  # seconds
+
+
+class Capture(Protocol):
+    """A file in pcapng format that grows while it is read."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+
+
 class Watch(Protocol):
     """Events for one watcher, waited for; None is a sign of life. Ends for a watcher that is too slow."""
 
@@ -165,6 +183,21 @@ class Service(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """Counters by name, in groups, ready for JSON."""
+
+    def clear_statistics(self) -> None:
+        """Let the counters of `statistics` begin at zero; those of `metrics` go on."""
+
+    def nonces(self) -> list[NonceView]:
+        """The nonces of return routability that are valid, oldest first."""
+
+    def debug_topics(self) -> dict[str, bool]:
+        """Which topics there are, and whether their debug lines are logged."""
+
+    def debug(self, topic: str, on: bool) -> None:
+        """Switch a topic that there is on or off."""
+
+    def capture(self, home_addresses: Prefix | None, seconds: int) -> Capture | None:
+        """The signalling of some mobile nodes (None: of all) for some time. None: there are too many captures."""
 
     def metrics(self) -> tuple[str, bytes]:
         """Content type and text of what a Prometheus server reads."""

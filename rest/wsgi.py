@@ -15,13 +15,13 @@ from webob import Request, Response
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
-from rest.resources import bindings, correspondents, document, events, operation, page
+from rest.resources import bindings, correspondents, debugging, document, events, operation, page
 from rest.router import Call, Route, Router, Stream, Text, handler
 from rest.service import Service
 
 LOG = logging.getLogger(__name__)
 
-MAX_BODY: Final = 65_536  # octets; no request of this API has a use for a body yet
+MAX_BODY: Final = 65_536  # octets
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -41,7 +41,11 @@ ROUTES: Final = {
     "/v1/watch": Route({"GET": events.watch}),
     "/v1/config": Route({"GET": operation.show_configuration}),
     "/v1/config:reload": Route({"POST": operation.reload_configuration}),
-    "/v1/statistics": Route({"GET": operation.show_statistics}),
+    "/v1/statistics": Route({"GET": operation.show_statistics, "DELETE": operation.clear_statistics}),
+    "/v1/nonces": Route({"GET": operation.list_nonces}),
+    "/v1/debug": Route({"GET": debugging.show_topics}),
+    "/v1/debug/{topic}": Route({"PUT": debugging.switch_topic}),
+    "/v1/capture": Route({"GET": debugging.capture}, Scope.ADMIN),
     "/v1/openapi.json": Route({"GET": document.show}, Scope.OPEN),
     "/metrics": Route({"GET": operation.show_metrics}),
     "/healthz": Route({"GET": operation.health}, Scope.OPEN),
@@ -69,6 +73,9 @@ def make_app(
             bug = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug: see the log for this request_id")
             response = _problem_response(bug, request_id)
         response.headers["X-Request-Id"] = request_id
+        if LOG.isEnabledFor(logging.DEBUG):
+            what = (request.method, environ.get("PATH_INFO"), response.status_int, request.remote_addr, request_id)
+            LOG.debug("request method=%s path=%r status=%d peer=%s id=%s", *what)
         response.headers["Cache-Control"] = "no-store"
         answer: Iterable[bytes] = response(environ, start_response)
         return answer
@@ -85,7 +92,8 @@ def _answer(request: Request, service: Service, access: AccessControl, cooperate
         raise bad_request("the path and the parameters must be UTF-8") from None
     route, names = ROUTER.find(path)
     access.admit(request, route.needs(request.method))
-    result = handler(route, request.method)(Call(service, Query(parameters), request.headers, names, cooperate))
+    answer = handler(route, request.method)
+    result = answer(Call(service, Query(parameters), request.headers, names, request.body, cooperate))
     if result is None:
         return Response(status=HTTPStatus.NO_CONTENT.value)
     if isinstance(result, Stream):

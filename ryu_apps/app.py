@@ -18,8 +18,10 @@ from mip6core.home_agent import HomeAgent
 from rest.service import EventView
 from ryu_apps import cookies, layouts
 from ryu_apps.bridge import Bridge
+from ryu_apps.capture import Captures
 from ryu_apps.cookies import Category
 from ryu_apps.correspondent_bridge import CorrespondentBridge
+from ryu_apps.debug import Debug
 from ryu_apps.event_log import EventLog
 from ryu_apps.flowspec import LOCAL
 from ryu_apps.home_bridge import HomeBridge
@@ -36,6 +38,7 @@ from ryu_apps.of_compat import (
     set_ev_cls,
 )
 from ryu_apps.switch import Switch
+from ryu_apps.tap import Tap
 
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +60,9 @@ class HomeAgentApp(RyuApp):
         self.loops = Loops()
         self.event_log = EventLog(time.time)
         self.metrics = Metrics(self)
+        tap = Tap()
+        self.debug = Debug(tap)
+        self.captures = Captures(tap)
         self.links = {link.name: layouts.home_link(link) for link in config.home_links}
         self.correspondent_links = {link.name: layouts.correspondent_link(link) for link in config.correspondent_links}
         self.engine = HomeAgent(

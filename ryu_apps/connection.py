@@ -15,7 +15,7 @@ import ssl
 import struct
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
@@ -54,13 +54,26 @@ class Receiver(Protocol):
         """All messages of a chunk are through: send what they have caused."""
 
 
+class Tap(Protocol):
+    """What looks at everything that comes and goes. Must not raise."""
+
+    def received(self, datapath: Any, message: bytes) -> None:
+        """One message from a switch."""
+
+    def sent(self, datapath: Any, octets: bytes) -> None:
+        """Whole messages to a switch."""
+
+
 class FastDatapath(controller.Datapath):
     """Ryu's Datapath with a receive loop of its own."""
 
     receiver: Receiver | None = None
+    tap: ClassVar[Tap | None] = None  # of all switches; None: nobody looks
 
     def send(self, buf: bytes, close_socket: bool = False) -> bool:
         """Write now if nothing waits to be written and the socket takes it; what it does not take is queued."""
+        if self.tap is not None:
+            self.tap.sent(self, buf)
         queue = self.send_q
         if not close_socket and type(self.socket) is GreenSocket and queue is not None:
             idle = queue.empty() and queue.getting()  # the send loop waits for work, so it is not amid a message
@@ -106,6 +119,7 @@ class FastDatapath(controller.Datapath):
     def _handle(self, octets: bytes) -> bytes:
         """Handle the whole messages in `octets` and return what is left."""
         offset, end, handled = 0, len(octets), 0
+        tap = self.tap
         while end - offset >= OF_HEADER.size:
             version, message_type, length, xid = OF_HEADER.unpack_from(octets, offset)
             if length < OF_HEADER.size:
@@ -117,6 +131,8 @@ class FastDatapath(controller.Datapath):
                 break
             message = octets[offset:following]
             offset = following
+            if tap is not None:
+                tap.received(self, message)
             receiver = self.receiver
             if receiver is None or message_type not in FAST_TYPES or not receiver.receive(message_type, xid, message):
                 self._dispatch(version, message_type, length, xid, message)

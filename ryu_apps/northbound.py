@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from deploy.config import HomeLinkConfig
 from deploy.config.effective import effective
 from mip6core.addresses import Address, Prefix, home_agents_anycast
+from mip6core.constants import MAX_NONCE_LIFETIME
 from rest.access import AccessControl, Scope
 from rest.service import (
     BindingView,
     CorrespondentView,
     EventView,
     HomeAgentView,
+    NonceView,
     PortView,
     PrefixView,
     SwitchView,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from deploy.config.rest import Rest, Tls
     from mip6core.bcache import BindingCacheEntry
     from ryu_apps.app import HomeAgentApp
+    from ryu_apps.capture import Capture
     from ryu_apps.reload import Reloader
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +52,8 @@ class Northbound:
     def __init__(self, app: HomeAgentApp, reloader: Reloader) -> None:
         self._app = app
         self._reloader = reloader
+        self._zero: dict[str, dict[str, int]] = {}  # the counters when they were cleared
+        self._counted_since: float | None = None  # seconds since 1970; None: the start
 
     def home_addresses(self) -> Sequence[Address]:
         return [entry.home_address for entry in self._app.engine.bindings if entry.state in STATES]
@@ -161,13 +166,44 @@ class Northbound:
         states = Counter(STATES.get(entry.state) for entry in app.engine.bindings)
         return {
             "uptime": round(time.time() - app.started_at, 3),
-            "engine": dict(sorted(app.engine.statistics.items())),
-            "correspondent": dict(sorted(app.correspondent.statistics.items())),
-            "shell": dict(sorted(app.statistics.items())),
+            "counted_for": round(time.time() - (self._counted_since or app.started_at), 3),
+            **{
+                group: {name: value - self._zero.get(group, {}).get(name, 0) for name, value in sorted(counts.items())}
+                for group, counts in self._counters().items()
+            },
             "bindings": {name: states[name] for name in dict.fromkeys(STATES.values())},
             "correspondent_bindings": {"bound": len(app.correspondent.bindings)},
             "neighbours": {name: len(switch.bridge.neighbours) for name, switch in app.switches.items()},
         }
+
+    def clear_statistics(self) -> None:
+        self._zero = {name: dict(group) for name, group in self._counters().items()}
+        self._counted_since = time.time()
+
+    def _counters(self) -> dict[str, dict[str, int]]:
+        """The groups of counters that only go up."""
+        app = self._app
+        return {
+            "engine": app.engine.statistics,
+            "correspondent": app.correspondent.statistics,
+            "shell": app.statistics,
+        }
+
+    def nonces(self) -> list[NonceView]:
+        now = self._app.clock()
+        return [
+            NonceView(nonce.index, now - nonce.made_at, nonce.made_at + MAX_NONCE_LIFETIME - now)
+            for nonce in self._app.correspondent.nonces(now)
+        ]
+
+    def debug_topics(self) -> dict[str, bool]:
+        return self._app.debug.topics
+
+    def debug(self, topic: str, on: bool) -> None:
+        self._app.debug.switch(topic, on)
+
+    def capture(self, home_addresses: Prefix | None, seconds: int) -> Capture | None:
+        return self._app.captures.start(home_addresses, seconds)
 
     def metrics(self) -> tuple[str, bytes]:
         return CONTENT_TYPE, self._app.metrics.text()

@@ -10,6 +10,8 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -39,18 +41,46 @@ class Client:
     def get(self, path: str, parameters: dict[str, str] | None = None) -> Any:
         return self._call("GET", path, parameters)
 
-    def delete(self, path: str, parameters: dict[str, str] | None = None) -> Any:
-        return self._call("DELETE", path, parameters)
+    def delete(
+        self, path: str, parameters: dict[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        return self._call("DELETE", path, parameters, None, headers)
 
     def post(self, path: str) -> Any:
         return self._call("POST", path, None)
 
-    def _call(self, method: str, path: str, parameters: dict[str, str] | None) -> Any:
+    def put(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
+        return self._call("PUT", path, None, body, headers)
+
+    @contextmanager
+    def stream(
+        self, path: str, parameters: dict[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """An answer to be read as it comes; what goes wrong with the connection is Failure UNREACHABLE."""
+        with self._failures(), self._open("GET", path, parameters, None, headers) as response:
+            yield response
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str] | None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> http.client.HTTPResponse:
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        request = urllib.request.Request(f"{self._server}{path}{query}", method=method, headers=self._headers)
+        data = None if body is None else json.dumps(body).encode()
+        more = {} if body is None else {"Content-Type": "application/json"}
+        request = urllib.request.Request(
+            f"{self._server}{path}{query}", data, {**self._headers, **more, **(headers or {})}, method=method
+        )
+        response: http.client.HTTPResponse = self._opener.open(request, timeout=TIMEOUT)
+        return response
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
         try:
-            with self._opener.open(request, timeout=TIMEOUT) as response:
-                body = response.read()
+            yield
         except urllib.error.HTTPError as error:
             with error:
                 raise _refused(error.code, error.read()) from None
@@ -58,6 +88,20 @@ class Client:
             reason = getattr(error, "reason", None) or error
             reason = getattr(reason, "strerror", None) or reason
             raise Failure(Exit.UNREACHABLE, f"{self._server}: no answer ({reason})") from None
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str] | None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        with self._failures(), self._open(method, path, parameters, body, headers) as response:
+            answer = response.read()
+        return self._parsed(answer)
+
+    def _parsed(self, body: bytes) -> Any:
         try:
             return json.loads(body) if body else None
         except ValueError:

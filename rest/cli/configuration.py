@@ -15,7 +15,7 @@ from deploy.config.schema import file_schema
 from mip6core.errors import ConfigError
 from rest.cli.client import Client
 from rest.cli.failure import Exit, Failure
-from rest.cli.output import print_json, table
+from rest.cli.output import print_data, table
 
 COLUMNS: Final = ("setting", "change", "before", "after", "applied")
 CELL: Final = 48  # characters of a value in a table
@@ -27,8 +27,8 @@ def check(options: argparse.Namespace) -> Exit:
         "home_links": [link.name for link in config.home_links],
         "correspondent_links": [link.name for link in config.correspondent_links],
     }
-    if options.output == "json":
-        print_json({"file": options.config, **names})
+    if options.output != "table":
+        print_data(options, {"file": options.config, **names})
     else:
         links = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in names.items() if found)
         print(f"{options.config} is good ({links})")
@@ -38,8 +38,8 @@ def check(options: argparse.Namespace) -> Exit:
 def show(options: argparse.Namespace) -> Exit:
     """Of a file, or of the server."""
     shown = _of_server(options) if options.config is None else effective(load_file(options.config))
-    if options.output == "json":
-        print_json(shown)
+    if options.output != "table":
+        print_data(options, shown)
     else:
         print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="")
     return Exit.OK
@@ -57,8 +57,8 @@ def diff(options: argparse.Namespace) -> Exit:
         shown_before = effective(before)
         changes = difference(before, after)
     rows = for_people(changes, shown_before, shown_after)
-    if options.output == "json":
-        print_json({"changes": rows, "restart": not all(change.warm for change in changes)})
+    if options.output != "table":
+        print_data(options, {"changes": rows, "restart": not all(change.warm for change in changes)})
         return Exit.OK
     print(table([_cells(row) for row in rows], COLUMNS) if rows else "no difference")
     if options.before is None:
@@ -69,8 +69,8 @@ def diff(options: argparse.Namespace) -> Exit:
 def reload(options: argparse.Namespace) -> Exit:
     """What the server has applied, and what not."""
     result: dict[str, Any] = Client(options).post("/v1/config:reload")
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
         return Exit.OK
     rows = [_cells(row) for row in result["applied"]]
     rows += [{**_cells(row), "applied": "NOT YET: needs a restart"} for row in result["needs_restart"]]
@@ -81,7 +81,7 @@ def reload(options: argparse.Namespace) -> Exit:
 
 
 def schema(options: argparse.Namespace) -> Exit:
-    print_json(file_schema())
+    print_data(options, file_schema())
     return Exit.OK
 
 

@@ -14,7 +14,7 @@ from deploy.config.associations import ENCRYPTION_KEYS, GCM, INTEGRITY_KEYS, KIN
 from mip6core.errors import ConfigError
 from rest.cli.failure import Exit, Failure
 from rest.cli.key_formats import BY_PROTOCOL, FORMATS, WITHOUT_GCM, Agreement
-from rest.cli.output import print_json
+from rest.cli.output import print_data
 from rest.cli.private_files import write_private
 
 _MAX_RANDOM_SPI: Final = 0x7FFFFFFF
@@ -37,8 +37,8 @@ def generate(options: argparse.Namespace) -> Exit:
     files += [(directory / f"{name}.{end}", text) for end, text in FORMATS[options.format](agreement)]
     write_private(files)
     theirs = [str(path) for path, _text in files[1:]]
-    if options.output == "json":
-        print_json({"home_agent": str(ours), "mobile_node": theirs})
+    if options.output != "table":
+        print_data(options, {"home_agent": str(ours), "mobile_node": theirs})
         return Exit.OK
     print(f"for the home agent: {ours}; in its configuration file:")
     print(f"  security:\n    mobile_nodes:\n      - home_address: {options.home_address}\n        key_file: {ours}")

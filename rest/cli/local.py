@@ -10,7 +10,7 @@ from deploy import ovs
 from deploy.config import Config
 from rest.cli.configuration import load_file
 from rest.cli.failure import Exit, Failure
-from rest.cli.output import print_json, table
+from rest.cli.output import print_data, table
 
 STATUS_COLUMNS: Final = (
     *("home_link", "correspondent_link", "bridge", "datapath_id", "tunnel_port"),
@@ -33,8 +33,8 @@ def ovs_status(options: argparse.Namespace) -> Exit:
     except ovs.ProvisionError as error:
         raise Failure(Exit.FAILURE, str(error)) from None
     rows = [*found["home_links"], *found["correspondent_links"]]
-    if options.output == "json":
-        print_json(found)
+    if options.output != "table":
+        print_data(options, found)
     else:
         shown = [
             {**row, "adapters": [f"{a['device']} {'attached' if a['attached'] else '-'}" for a in row["adapters"]]}
@@ -50,10 +50,10 @@ def ovs_status(options: argparse.Namespace) -> Exit:
 
 def _carry_out(options: argparse.Namespace, plan: Callable[[Config], list[ovs.Command]], config: Config) -> Exit:
     """Run what a plan asks for, or with --dry-run only show it."""
-    as_json = options.output == "json"
+    as_data = options.output != "table"
 
     def say(command: ovs.Command) -> None:
-        if not as_json:
+        if not as_data:
             print(f"{command}  # {command.why}", flush=True)
 
     try:
@@ -65,9 +65,9 @@ def _carry_out(options: argparse.Namespace, plan: Callable[[Config], list[ovs.Co
             ovs.apply(commands, say)
     except ovs.ProvisionError as error:
         raise Failure(Exit.FAILURE, str(error)) from None
-    if as_json:
+    if as_data:
         done = [{"command": str(command), "why": command.why} for command in commands]
-        print_json({"dry_run": options.dry_run, "commands": done})
+        print_data(options, {"dry_run": options.dry_run, "commands": done})
     elif not commands:
         print("nothing to do")
     return Exit.OK

@@ -24,6 +24,12 @@ KINDS: Final = ("binding", "prefix_discovery", "return_routability")
 ENCRYPTIONS: Final = ("aes-gcm", "aes-cbc", "3des-cbc", "null")
 INTEGRITIES: Final = ("hmac-sha1-96", "hmac-sha256-128", "hmac-sha384-192", "hmac-sha512-256")
 
+# Of ryu_apps.cookies.
+FLOW_CATEGORIES: Final = (
+    *("pipeline", "punt", "tunnel", "reverse_tunnel", "proxy_nd", "watch", "neighbour", "home_test"),
+    *("route_out", "route_in"),
+)
+
 KEYS_HELP: Final = """\
 Makes the security associations that a mobile node shares with its home agent (RFC 3776), and writes a key file for
 the home agent and one or two files for the mobile node, readable for their owner only. No key is printed."""
@@ -38,9 +44,12 @@ The bridges are put into fail mode "secure": while no controller is connected, a
 came up, they forward nothing. Start mip6-manager with the same file."""
 
 
+Subparsers = argparse._SubParsersAction  # argparse gives it no public name
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is one of `Exit`."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except Failure as failure:
@@ -59,17 +68,20 @@ class _Parser(argparse.ArgumentParser):
         self.exit(Exit.USAGE, f"{self.prog}: {message} (--help says more)\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top: argparse.ArgumentParser = _Parser(
         "mip6ctl",
         description="Shows and manages a Mobile IPv6 home agent.",
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_show(commands.add_parser("show", help="bindings, correspondents, switches, home agents, prefixes, statistics"))
-    _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended"))
-    _add_config(commands.add_parser("config", help="the configuration file"))
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_show(commands.add_parser("show", help="bindings, correspondents, switches, flows, statistics and more"))
+    _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended; statistics"))
+    _add_watch(commands)
+    _add_config(commands.add_parser("config", help="the configuration file, and its reload"))
+    _add_debug(commands)
     _add_keys(commands.add_parser("keys", help="keys between mobile nodes and the home agent"))
     _add_token(commands.add_parser("token", help="tokens for the REST API"))
     _add_ovs(
@@ -80,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
-    return parser
+    completion = commands.add_parser("completion", help="completion of these words for a shell")
+    _command(completion.add_subparsers(required=True, metavar="SHELL"), "bash", "completion:bash", "a script for bash")
+    return top
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -107,17 +121,55 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
         listed = _remote(objects, name, run, what)
         listed.add_argument("--home-link", metavar="NAME")
     _remote(objects, "statistics", "show:show_statistics", "counters")
+    events = _remote(objects, "events", "show:show_events", "what has happened, newest first")
+    _add_event_filters(events)
+    events.add_argument("--limit", type=_positive, metavar="N", help="not more than N (default: 100)")
+    what = "nonces of return routability: indices and ages, never values"
+    _remote(objects, "nonces", "show:show_nonces", what)
+    config = _remote(objects, "config", "configuration:show", "what the server runs with, without secrets")
+    config.set_defaults(config=None)
+    what = "the application's flows on this machine's bridges, explained; by ovs-ofctl, as root"
+    flows = _remote(objects, "flows", "flows:show", what)
+    flows.add_argument("--bridge", metavar="NAME", help="needs no server (default: the bridges that the server names)")
+    flows.add_argument("--link", metavar="NAME", help="the bridge of this link")
+    flows.add_argument("--home-address", type=_address, metavar="ADDRESS")
+    flows.add_argument("--table", metavar="TABLE", help="by name or number")
+    flows.add_argument("--category", choices=FLOW_CATEGORIES)
+
+
+def _add_event_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--home-address", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
+    parser.add_argument("--link", metavar="NAME")
+    parser.add_argument("--kind", metavar="KIND", help="such as registered, moved, expired, switch_gone")
+
+
+def _add_watch(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    _add_event_filters(_remote(commands, "watch", "watch:watch", "events as they happen, until Ctrl-C"))
+
+
+def _add_debug(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    what = "detailed logging of a topic, on or off; without a topic: which there are"
+    debug = _remote(commands, "debug", "debug:debug", what)
+    debug.add_argument("topic", nargs="?", metavar="TOPIC")
+    debug.add_argument("state", nargs="?", choices=("on", "off"))
+    what = "signalling that switches hand up and that is sent, into a pcapng file"
+    capture = _remote(commands, "capture", "debug:capture", what)
+    capture.add_argument("file", metavar="FILE", help="made anew")
+    capture.add_argument("--seconds", type=_positive, default=60, metavar="N", help="(default: %(default)s)")
+    capture.add_argument("--home-address", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
 
 
 def _add_clear(parser: argparse.ArgumentParser) -> None:
     objects = parser.add_subparsers(required=True, metavar="OBJECT")
-    binding = _remote(objects, "binding", "show:clear_binding", "one binding, or all of a prefix")
+    binding = _remote(objects, "bindings", "show:clear_binding", "one binding, or all of a prefix", "binding")
     which = binding.add_mutually_exclusive_group(required=True)
     which.add_argument("home_address", nargs="?", type=_address, metavar="HOME_ADDRESS")
     which.add_argument("--prefix", type=_address_or_prefix, help="all whose home address is in this prefix")
-    correspondent = _remote(objects, "correspondent", "show:clear_correspondent", "a binding of a correspondent")
+    what = "a binding of a correspondent"
+    correspondent = _remote(objects, "correspondents", "show:clear_correspondent", what, "correspondent")
     correspondent.add_argument("correspondent", type=_address, metavar="CORRESPONDENT")
     correspondent.add_argument("home_address", type=_address, metavar="HOME_ADDRESS")
+    _remote(objects, "statistics", "show:clear_statistics", "let the counters begin at zero")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -163,26 +215,26 @@ def _add_ovs(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--dry-run", action="store_true", help="print the commands, change nothing")
 
 
-Subparsers = argparse._SubParsersAction  # argparse gives it no public name
-
-
 def _command(
-    parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str, description: str = ""
+    parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str, description: str = "", *aliases: str
 ) -> argparse.ArgumentParser:
     parser = parent.add_parser(
         name,
+        aliases=aliases,
         help=what,
         description=description or f"{what[0].upper()}{what[1:]}.",
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     parser.set_defaults(run=_later(run))
     return parser
 
 
-def _remote(parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str) -> argparse.ArgumentParser:
-    parser = _command(parent, name, run, what)
+def _remote(
+    parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str, *aliases: str
+) -> argparse.ArgumentParser:
+    parser = _command(parent, name, run, what, "", *aliases)
     parser.add_argument(
         "--server",
         default=os.environ.get("MIP6CTL_SERVER") or DEFAULT_SERVER,

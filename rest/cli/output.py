@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -11,8 +12,14 @@ from typing import Any
 GAP = "  "
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def print_data(options: argparse.Namespace, value: Any) -> None:
+    """For programs: JSON, or YAML if that is asked for."""
+    if options.output == "yaml":
+        import yaml  # most commands do without it
+
+        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+    else:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

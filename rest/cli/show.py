@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rest.cli.client import Client
 from rest.cli.failure import Exit
-from rest.cli.output import flatten, pairs, print_json, table
+from rest.cli.output import flatten, pairs, print_data, table
 
 PAGE: Final = 1000  # bindings asked for at once: the most that the API gives
 
@@ -29,6 +29,8 @@ HOME_AGENT_COLUMNS: Final = (
     *("home_link", "addresses", "preference", "remaining_lifetime"),
     *("link_local_address", "own"),
 )
+EVENT_COLUMNS: Final = ("time", "kind", "link", "home_address", "care_of_address", "correspondent", "status")
+NONCE_COLUMNS: Final = ("index", "age", "remaining_lifetime")
 PREFIX_COLUMNS: Final = (
     *("home_link", "prefix", "valid_lifetime", "preferred_lifetime"),
     "home_agents_anycast_address",
@@ -38,8 +40,8 @@ PREFIX_COLUMNS: Final = (
 def show_bindings(options: argparse.Namespace) -> Exit:
     filters = {name: getattr(options, name) for name in ("home_address", "care_of_prefix", "home_link", "cursor")}
     result = _fetch(Client(options), "bindings", filters, options.limit)
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
         return Exit.OK
     rows = result["bindings"]
     if not rows:
@@ -55,8 +57,8 @@ def show_correspondents(options: argparse.Namespace) -> Exit:
     filters = {name: getattr(options, name) for name in names}
     result = _fetch(Client(options), "correspondents", filters, options.limit)
     rows = result["correspondents"]
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
     elif not rows:
         print("no bindings")
     else:
@@ -91,8 +93,8 @@ def _flag_letters(flags: dict[str, bool]) -> str:
 
 def show_switches(options: argparse.Namespace) -> Exit:
     result = Client(options).get("/v1/switches")
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
     elif not result["switches"]:
         print("no switches")
     else:
@@ -103,8 +105,8 @@ def show_switches(options: argparse.Namespace) -> Exit:
 
 def show_home_agents(options: argparse.Namespace) -> Exit:
     result = Client(options).get("/v1/home-agents", _home_link(options))
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
     elif not result["home_agents"]:
         print("no home agents")
     else:
@@ -114,8 +116,8 @@ def show_home_agents(options: argparse.Namespace) -> Exit:
 
 def show_prefixes(options: argparse.Namespace) -> Exit:
     result = Client(options).get("/v1/prefixes", _home_link(options))
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
     elif not result["prefixes"]:
         print("no prefixes")
     else:
@@ -134,10 +136,44 @@ def _home_link(options: argparse.Namespace) -> dict[str, str]:
 
 def show_statistics(options: argparse.Namespace) -> Exit:
     result = Client(options).get("/v1/statistics")
-    if options.output == "json":
-        print_json(result)
+    if options.output != "table":
+        print_data(options, result)
     else:
         print(pairs(flatten(result)) or "no statistics")
+    return Exit.OK
+
+
+def show_events(options: argparse.Namespace) -> Exit:
+    names = ("home_address", "link", "kind", "limit")
+    given = {name: getattr(options, name) for name in names}
+    result = Client(options).get("/v1/events", {name: str(value) for name, value in given.items() if value is not None})
+    if options.output != "table":
+        print_data(options, result)
+    elif not result["events"]:
+        print("no events")
+    else:
+        print(table(result["events"], EVENT_COLUMNS))
+        print(f"\n{len(result['events'])} of {result['total']} events, newest first")
+    return Exit.OK
+
+
+def show_nonces(options: argparse.Namespace) -> Exit:
+    result = Client(options).get("/v1/nonces")
+    if options.output != "table":
+        print_data(options, result)
+    elif not result["nonces"]:
+        print("no nonces: nobody has asked for a token lately")
+    else:
+        print(table(result["nonces"], NONCE_COLUMNS))
+    return Exit.OK
+
+
+def clear_statistics(options: argparse.Namespace) -> Exit:
+    Client(options).delete("/v1/statistics")
+    if options.output != "table":
+        print_data(options, {"cleared": True})
+    else:
+        print("counters begin at zero; those of Prometheus go on")
     return Exit.OK
 
 
@@ -148,8 +184,8 @@ def clear_binding(options: argparse.Namespace) -> Exit:
     else:
         client.delete(f"/v1/bindings/{urllib.parse.quote(options.home_address, safe=':')}")
         cleared = 1
-    if options.output == "json":
-        print_json({"cleared": cleared})
+    if options.output != "table":
+        print_data(options, {"cleared": cleared})
     else:
         print(f"{cleared or 'no'} binding{'' if cleared == 1 else 's'} cleared")
     return Exit.OK
@@ -158,8 +194,8 @@ def clear_binding(options: argparse.Namespace) -> Exit:
 def clear_correspondent(options: argparse.Namespace) -> Exit:
     names = (urllib.parse.quote(name, safe=":") for name in (options.correspondent, options.home_address))
     Client(options).delete("/v1/correspondents/" + "/".join(names))
-    if options.output == "json":
-        print_json({"cleared": 1})
+    if options.output != "table":
+        print_data(options, {"cleared": 1})
     else:
         print("1 binding cleared")
     return Exit.OK

@@ -10,7 +10,7 @@ from deploy.config.reading import name as check_name
 from deploy.config.rest import token_digest
 from mip6core.errors import ConfigError
 from rest.cli.failure import Exit, Failure
-from rest.cli.output import print_json
+from rest.cli.output import print_data
 from rest.cli.private_files import write_private
 
 _OCTETS = 32  # of chance in a token
@@ -25,8 +25,8 @@ def generate(options: argparse.Namespace) -> Exit:
     token = secrets.token_urlsafe(_OCTETS)
     write_private([(Path(options.file), f"{token}\n")])
     entry = {"name": name, "scope": options.scope, "sha256": token_digest(token)}
-    if options.output == "json":
-        print_json({"file": options.file, **entry})
+    if options.output != "table":
+        print_data(options, {"file": options.file, **entry})
         return Exit.OK
     print(f"the token is in {options.file}: mip6ctl --token-file, or `Authorization: Bearer ...`")
     print("for the controller's configuration file:")

@@ -56,6 +56,17 @@ def show_statistics(call: Call) -> dict[str, Any]:
     return call.service.statistics()
 
 
+def clear_statistics(call: Call) -> None:
+    """What Prometheus reads goes on counting."""
+    call.query.only()
+    call.service.clear_statistics()
+
+
+def list_nonces(call: Call) -> dict[str, Any]:
+    call.query.only()
+    return {"nonces": [serialize.nonce(view) for view in call.service.nonces()]}
+
+
 def show_metrics(call: Call) -> Text:
     """For Prometheus."""
     call.query.only()

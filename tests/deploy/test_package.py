@@ -85,6 +85,7 @@ def test_the_installed_programs_serve_as_their_own_user_and_purging_leaves_nothi
 def test_the_shim_comes_compiled_and_topologies_stay_away(package: Path) -> None:
     listing = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
     assert "/site-packages/deploy/shim/ip6ip6.bpf.o\n" in listing
+    assert "/usr/share/bash-completion/completions/mip6ctl\n" in listing
     assert "/site-packages/topo/" not in listing
     owners = {line.split()[1] for line in listing.splitlines()}
     assert owners == {"root/root"}

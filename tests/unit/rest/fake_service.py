@@ -9,7 +9,16 @@ from typing import Any
 
 from mip6core.addresses import Address, Prefix
 from mip6core.errors import ConfigError
-from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, PortView, PrefixView, SwitchView
+from rest.service import (
+    BindingView,
+    CorrespondentView,
+    EventView,
+    HomeAgentView,
+    NonceView,
+    PortView,
+    PrefixView,
+    SwitchView,
+)
 
 
 def packed(text: str) -> Address:
@@ -51,6 +60,19 @@ def route(correspondent: str, home_address: str, link: str = "office", **fields:
     return CorrespondentView(packed(correspondent), packed(home_address), correspondent_link=link, **values)
 
 
+class FakeCapture:
+    """A file in two parts."""
+
+    closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class FakeService:
     """Implements rest.service.Service."""
 
@@ -59,6 +81,9 @@ class FakeService:
         self.routes: dict[tuple[Address, Address], CorrespondentView] = {}
         self.healthy = self.is_ready = True
         self.shown_configuration: dict[str, Any] = {"limits": {"max_bindings": 5}}
+        self.topics = {"signalling": False, "flows": True}
+        self.file: FakeCapture | None = FakeCapture()
+        self.statistics_cleared = False
         self.bad_file: ConfigError | None = None
         self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
 
@@ -145,6 +170,22 @@ class FakeService:
 
     def knows_all_behind(self, number: int) -> bool:
         return number >= 0
+
+    def clear_statistics(self) -> None:
+        self.statistics_cleared = True
+
+    def nonces(self) -> list[NonceView]:
+        return [NonceView(65535, 29.5, 210.5), NonceView(0, 1.0, 239.0)]
+
+    def debug_topics(self) -> dict[str, bool]:
+        return dict(self.topics)
+
+    def debug(self, topic: str, on: bool) -> None:
+        self.topics[topic] = on
+
+    def capture(self, home_addresses: Prefix | None, seconds: int) -> FakeCapture | None:
+        self.captured = (home_addresses, seconds)
+        return self.file
 
     def metrics(self) -> tuple[str, bytes]:
         return "text/plain; version=0.0.4; charset=utf-8", b"mip6_bindings 3\n"

@@ -357,7 +357,7 @@ def test_a_bug_is_told_without_its_details_and_logged_once(
         raise RuntimeError("secret detail")
 
     service.on_binding = bug
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.INFO):
         response = call(service, "/v1/bindings/2001:db8:1::a")
     body = problem(response, 500)
     assert "secret" not in response.text and "Traceback" not in response.text
@@ -367,7 +367,7 @@ def test_a_bug_is_told_without_its_details_and_logged_once(
 
 
 def test_the_callers_mistakes_are_not_logged(service: FakeService, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.INFO):
         for path in ("/nothing", "/v1/bindings?x=1", "/v1/bindings/x"):
             call(service, path)
     assert caplog.records == []

@@ -209,7 +209,7 @@ def test_clear_a_prefix(server: str, ctl: Ctl, service: FakeService) -> None:
         ["show", "bindings", "--home-address", "nonsense"],
         ["show", "bindings", "--care-of-prefix", "2001:db8::1/64"],
         ["show", "bindings", "--limit", "0"],
-        ["show", "bindings", "-o", "yaml"],
+        ["show", "bindings", "-o", "xml"],
         ["show", "bindings", "--server", "127.0.0.1:8080"],
         ["clear", "binding"],
         ["clear", "binding", "2001:db8::1", "--prefix", "2001:db8::/64"],

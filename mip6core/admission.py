@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mip6core.access import AccessList
-from mip6core.addresses import Address, link_local
+from mip6core.addresses import Address, is_unicast_routable, link_local
 from mip6core.bcache import BindingCache, BindingCacheEntry
 from mip6core.codec.mh import BU_LINK_LOCAL
 from mip6core.constants import LIFETIME_UNIT
@@ -109,6 +109,22 @@ class Admission:
                 addresses.append(address)
         return addresses
 
+    def check_static(self, request: Registration, entry: BindingCacheEntry) -> None:
+        """ValueError if a binding of the operator's cannot be; `entry` is what the cache holds, or a new one."""
+        link, home_address, care_of_address = request.link, request.home_address, request.care_of_address
+        home_prefix = link.find_prefix(home_address)
+        if home_prefix is None:
+            raise ValueError(f"the home address is in no prefix of {link.name}")
+        if not self._can_be_home_address(link, home_address, home_prefix):
+            raise ValueError("the home address is that of a router or home agent")
+        if not is_unicast_routable(care_of_address):
+            raise ValueError("the care-of address is no routable unicast address")
+        moves = not (entry.bound and care_of_address == entry.care_of_address)
+        if care_of_address == home_address or (moves and self._leads_back(link, care_of_address)):
+            raise ValueError("packets to the care-of address would come back to this home agent")
+        if entry.state is State.ABSENT and self.room_to_make(link) is None:
+            raise ValueError("there are as many bindings as the limits allow")
+
     def may_register(self, home_address: Address, care_of_address: Address) -> bool:
         """Whether the operator's rules allow a binding."""
         return self._access is None or not self._access.find(home_address, care_of_address).status
@@ -125,11 +141,7 @@ class Admission:
         """A status of 128 or more if the home address cannot be served, else 0."""
         link = request.link
         home_address = request.home_address
-        if (
-            home_address in self._own_addresses
-            or home_address in link.reserved
-            or is_subnet_anycast(home_address, home_prefix.prefix)
-        ):
+        if not self._can_be_home_address(link, home_address, home_prefix):
             return Status.ADMINISTRATIVELY_PROHIBITED
         if not link.virtual:
             if not link.link_layer_address:
@@ -139,6 +151,12 @@ class Admission:
         if self.room_to_make(link) is None:
             return Status.INSUFFICIENT_RESOURCES
         return 0
+
+    def _can_be_home_address(self, link: HomeLink, address: Address, home_prefix: HomePrefix) -> bool:
+        """Whether no router or home agent has the address."""
+        return not (
+            address in self._own_addresses or address in link.reserved or is_subnet_anycast(address, home_prefix.prefix)
+        )
 
     def room_to_make(self, link: HomeLink) -> tuple[BindingCacheEntry, ...] | None:
         """The de-registered entries to forget so that one more fits; None if the limits leave no room."""

@@ -18,9 +18,10 @@ class State(IntEnum):
     BOUND = 2
     BOUND_DAD = 3  # bound, while a newer Binding Update waits for the link-local address to be tested
     DELETED = 4  # de-registered; kept for its sequence number only, MAX_DELETE_BCE_TIMEOUT seconds
+    STATIC = 5  # a binding of the operator's, which no Binding Update changes
 
 
-BOUND_STATES: Final = (State.BOUND, State.BOUND_DAD)
+BOUND_STATES: Final = (State.BOUND, State.BOUND_DAD, State.STATIC)
 
 
 class Input(IntEnum):
@@ -35,6 +36,7 @@ class Input(IntEnum):
     CLEAR = 6  # the operator's
     INSTALLATION_FAILED = 7  # the switch refused the flows
     ADOPT = 8  # the switch has its flows, from before a restart
+    PUT = 9  # the operator's: a static binding
 
 
 class Effect(IntEnum):
@@ -55,6 +57,10 @@ class Effect(IntEnum):
     CANCEL = 12  # no more tests; nothing is sent
     FAIL = 13  # no more flows and tests; acknowledgement 130
     ADOPT = 14  # the binding is as it was; nothing is sent
+    SET_STATIC = 15  # flows, Neighbor Advertisements; no mobile node is told
+    CHANGE_STATIC = 16  # the binding takes the operator's values, and the tests end
+    REFUSE_STATIC = 17  # acknowledgement 129
+    FAIL_STATIC = 18  # no more flows; no mobile node is told
 
 
 _IGNORE: Final = Effect.IGNORE
@@ -70,6 +76,7 @@ HOME_BINDING: Final[dict[tuple[State, Input], tuple[Effect, State]]] = {
     (State.ABSENT, Input.CLEAR): (_IGNORE, State.ABSENT),
     (State.ABSENT, Input.INSTALLATION_FAILED): (_IGNORE, State.ABSENT),
     (State.ABSENT, Input.ADOPT): (Effect.ADOPT, State.BOUND),
+    (State.ABSENT, Input.PUT): (Effect.SET_STATIC, State.STATIC),
     # A Binding Update during the test replaces what waits for it, and does not start it again.
     (State.DAD, Input.REGISTER): (Effect.BIND, State.BOUND),
     (State.DAD, Input.REGISTER_DAD): (Effect.PROBE, State.DAD),
@@ -80,6 +87,7 @@ HOME_BINDING: Final[dict[tuple[State, Input], tuple[Effect, State]]] = {
     (State.DAD, Input.CLEAR): (Effect.CANCEL, State.ABSENT),
     (State.DAD, Input.INSTALLATION_FAILED): (_IGNORE, State.DAD),
     (State.DAD, Input.ADOPT): (_IGNORE, State.DAD),
+    (State.DAD, Input.PUT): (Effect.SET_STATIC, State.STATIC),
     (State.BOUND, Input.REGISTER): (Effect.UPDATE, State.BOUND),
     (State.BOUND, Input.REGISTER_DAD): (Effect.PROBE, State.BOUND_DAD),
     (State.BOUND, Input.DEREGISTER): (Effect.DEREGISTER, State.DELETED),
@@ -89,6 +97,7 @@ HOME_BINDING: Final[dict[tuple[State, Input], tuple[Effect, State]]] = {
     (State.BOUND, Input.CLEAR): (Effect.CLEAR, State.ABSENT),
     (State.BOUND, Input.INSTALLATION_FAILED): (Effect.FAIL, State.ABSENT),
     (State.BOUND, Input.ADOPT): (_IGNORE, State.BOUND),
+    (State.BOUND, Input.PUT): (Effect.CHANGE_STATIC, State.STATIC),
     # The old binding stays as it is until the link-local address is known to be free.
     (State.BOUND_DAD, Input.REGISTER): (Effect.UPDATE, State.BOUND),
     (State.BOUND_DAD, Input.REGISTER_DAD): (Effect.PROBE, State.BOUND_DAD),
@@ -99,6 +108,7 @@ HOME_BINDING: Final[dict[tuple[State, Input], tuple[Effect, State]]] = {
     (State.BOUND_DAD, Input.CLEAR): (Effect.CLEAR, State.ABSENT),
     (State.BOUND_DAD, Input.INSTALLATION_FAILED): (Effect.FAIL, State.ABSENT),
     (State.BOUND_DAD, Input.ADOPT): (_IGNORE, State.BOUND_DAD),
+    (State.BOUND_DAD, Input.PUT): (Effect.CHANGE_STATIC, State.STATIC),
     # "Marked as invalid" (10.3.2): no binding, but a delayed older Binding Update is still recognised as old.
     (State.DELETED, Input.REGISTER): (Effect.BIND, State.BOUND),
     (State.DELETED, Input.REGISTER_DAD): (Effect.PROBE, State.DAD),
@@ -109,4 +119,16 @@ HOME_BINDING: Final[dict[tuple[State, Input], tuple[Effect, State]]] = {
     (State.DELETED, Input.CLEAR): (_IGNORE, State.ABSENT),
     (State.DELETED, Input.INSTALLATION_FAILED): (_IGNORE, State.DELETED),
     (State.DELETED, Input.ADOPT): (_IGNORE, State.DELETED),
+    (State.DELETED, Input.PUT): (Effect.SET_STATIC, State.STATIC),
+    # Only the operator changes it; EXPIRED if it was put with a lifetime, or its prefix ends.
+    (State.STATIC, Input.REGISTER): (Effect.REFUSE_STATIC, State.STATIC),
+    (State.STATIC, Input.REGISTER_DAD): (Effect.REFUSE_STATIC, State.STATIC),
+    (State.STATIC, Input.DEREGISTER): (Effect.REFUSE_STATIC, State.STATIC),
+    (State.STATIC, Input.DAD_PASSED): (_IGNORE, State.STATIC),
+    (State.STATIC, Input.DAD_FAILED): (_IGNORE, State.STATIC),
+    (State.STATIC, Input.EXPIRED): (Effect.EXPIRE, State.ABSENT),
+    (State.STATIC, Input.CLEAR): (Effect.CLEAR, State.ABSENT),
+    (State.STATIC, Input.INSTALLATION_FAILED): (Effect.FAIL_STATIC, State.ABSENT),
+    (State.STATIC, Input.ADOPT): (_IGNORE, State.STATIC),
+    (State.STATIC, Input.PUT): (Effect.CHANGE_STATIC, State.STATIC),
 }

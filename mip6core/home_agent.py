@@ -21,7 +21,7 @@ from mip6core.authentication import Authenticator, MobilitySecurityAssociation
 from mip6core.codec import icmpv6, mh
 from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation, ParameterProblem, TimeExceeded
 from mip6core.codec.ipv6 import Datagram
-from mip6core.codec.mh import BindingUpdate, UnknownMessage
+from mip6core.codec.mh import BU_HOME_REGISTRATION, BindingUpdate, UnknownMessage
 from mip6core.constants import AH, ESP, ICMPV6, LIFETIME_UNIT, MOBILITY_HEADER
 from mip6core.discovery import Discovery
 from mip6core.errors import ParseError
@@ -165,6 +165,21 @@ class HomeAgent:
         """Forget a registration; the mobile node may register again at once, with any sequence number."""
         return self._apply(Input.CLEAR, home_address, now)
 
+    def put(
+        self, link: HomeLink, home_address: Address, care_of_address: Address, lifetime: float, now: float
+    ) -> Actions:
+        """A static binding: no Binding Update changes it, and the rules of access do not concern it.
+
+        It ends after `lifetime` seconds, which may be infinite, or by `clear`. ValueError says why it cannot be.
+        """
+        request = registration.Registration(
+            link, home_address, care_of_address, 0, BU_HOME_REGISTRATION, 0, care_of_address, None
+        )
+        request.expires_at = now + lifetime
+        actions = self.tick(now)
+        self._registrations.put(request, now, actions)
+        return actions
+
     def installation_failed(self, home_address: Address, now: float) -> Actions:
         """The switch refused the flows of a binding: it ends, and the mobile node is told 130."""
         return self._apply(Input.INSTALLATION_FAILED, home_address, now)
@@ -178,6 +193,7 @@ class HomeAgent:
         flags: int,
         remaining: float,
         now: float,
+        static: bool = False,
     ) -> bool:
         """Take over a binding whose flows a switch has kept while this program was away.
 
@@ -185,11 +201,13 @@ class HomeAgent:
         seconds. Returns False, and changes nothing, if the home address is known or no longer served. No actions
         follow.
         """
-        units = math.ceil(remaining / LIFETIME_UNIT)
+        units = 0 if static else math.ceil(remaining / LIFETIME_UNIT)
         request = registration.Registration(
             link, home_address, care_of_address, sequence, flags, units, care_of_address, None
         )
         request.expires_at = now + remaining
+        if static:
+            return self._registrations.adopt_static(request, now)
         request.authentication = self._authenticator.reply(home_address)
         return self._registrations.adopt(request, now, [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -29,6 +30,7 @@ Entry = BindingCacheEntry
 # Reading a member of an enumeration costs as much as a function call in Python 3.11.
 _REGISTER: Final = Input.REGISTER
 _ABSENT: Final = State.ABSENT
+_STATIC: Final = State.STATIC
 _IGNORE: Final = Effect.IGNORE
 _FLAGS: Final = BU_ACKNOWLEDGE | BU_HOME_REGISTRATION | BU_LINK_LOCAL | BU_KEY_MANAGEMENT
 _SENT: Final = tuple(f"ba_sent_{status}" for status in range(256))
@@ -69,6 +71,10 @@ class HomeRegistrations:
             Effect.CANCEL: self._cancel,
             Effect.FAIL: self._fail,
             Effect.ADOPT: self._adopt,
+            Effect.SET_STATIC: self._set_static,
+            Effect.CHANGE_STATIC: self._change_static,
+            Effect.REFUSE_STATIC: self._refuse_static,
+            Effect.FAIL_STATIC: self._fail_static,
         }
 
     def receive(self, request: Registration, now: float, actions: Actions) -> None:
@@ -76,6 +82,9 @@ class HomeRegistrations:
         entry = self.bindings.get(request.home_address)
         if entry is None or entry.link is not request.link:
             entry = BindingCacheEntry(request)
+        elif entry.state is _STATIC:
+            self._run(entry, _REGISTER, now, actions, request)
+            return
         elif not is_newer(request.sequence, entry.sequence) and not request.fresh:
             self._out_of_window(request, entry, now, actions)
             return
@@ -152,6 +161,25 @@ class HomeRegistrations:
         self._run(BindingCacheEntry(request), Input.ADOPT, now, actions, request)
         return True
 
+    def put(self, request: Registration, now: float, actions: Actions) -> None:
+        """A static binding, without an end if `expires_at` is infinite. ValueError says why it cannot be."""
+        entry = self.bindings.get(request.home_address)
+        if entry is not None and entry.link is not request.link:
+            raise ValueError(f"the home address is registered on {entry.link.name}")
+        entry = entry or BindingCacheEntry(request)
+        self._admission.check_static(request, entry)
+        self._run(entry, Input.PUT, now, actions, request)
+
+    def adopt_static(self, request: Registration, now: float) -> bool:
+        """The same as `adopt`, for a binding of the operator's."""
+        if self.bindings.get(request.home_address) is not None:
+            return False
+        try:
+            self.put(request, now, [])
+        except ValueError:
+            return False
+        return True
+
     def set_prefixes(self, link: HomeLink, prefixes: tuple[HomePrefix, ...], now: float, actions: Actions) -> None:
         """Let the link have other prefixes or lifetimes; bindings end with their prefix (10.3.1)."""
         link.prefixes = prefixes
@@ -171,7 +199,7 @@ class HomeRegistrations:
     def set_rules(self, limits: Limits, access: AccessList | None, now: float, actions: Actions) -> None:
         """Let other limits and rules count; bindings that the rules do not allow end, as they would by a restart."""
         self._admission.set_rules(limits, access)
-        for entry in list(self.bindings):
+        for entry in [entry for entry in self.bindings if entry.state is not _STATIC]:
             where = entry.care_of_address if entry.pending is None else entry.pending.care_of_address
             for care_of_address in {entry.care_of_address, where}:
                 if not self._admission.may_register(entry.home_address, care_of_address):
@@ -333,6 +361,55 @@ class HomeRegistrations:
         self._mobile_prefixes.bound(entry, now)
         if request.flags & BU_LINK_LOCAL:
             self._hold_link_local(entry)
+
+    def _set_static(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
+        """Serve a mobile node that the operator speaks for."""
+        link = entry.link
+        self.bindings.unmark_deleted(entry)
+        self._end_tests(entry, actions)
+        entry.registered_at = now
+        entry.link_local = False
+        self._take_over_static(entry, request, now)
+        actions.append(InstallBinding(link, entry, None))
+        if link.link_layer_address and not link.virtual:
+            self._announcer.start(link, entry.home_address, now, actions)
+        self._announce("registered", entry, Status.ACCEPTED, now)
+
+    def _change_static(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
+        """The same for one that is bound already, by itself or by the operator."""
+        previous = Installed(entry.care_of_address, entry.link_local)
+        self._end_tests(entry, actions)
+        self._mobile_prefixes.released(entry)
+        heir = self._drop_link_local(entry) if entry.flags & BU_LINK_LOCAL else None
+        entry.link_local = False
+        self._take_over_static(entry, request, now)
+        actions.append(InstallBinding(entry.link, entry, previous))
+        if heir is not None:
+            actions.append(_inherit(heir))
+        moved = entry.care_of_address != previous.care_of_address
+        self._announce("moved" if moved else "registered", entry, Status.ACCEPTED, now)
+
+    def _take_over_static(self, entry: Entry, request: Registration, now: float) -> None:
+        entry.request = request
+        entry.care_of_address = request.care_of_address
+        entry.flags = BU_HOME_REGISTRATION
+        entry.updated_at = now
+        endless = request.expires_at == math.inf
+        entry.lifetime = 0 if endless else round(request.expires_at - now)
+        if endless:
+            entry.expires_at = math.inf
+            self.timers.cancel(entry)
+        else:
+            self.bindings.set_expiry(entry, request.expires_at)
+
+    def _refuse_static(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
+        """What the operator has said counts, whatever the mobile node says."""
+        self._reject(request, Status.ADMINISTRATIVELY_PROHIBITED, now, actions)
+
+    def _fail_static(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
+        """The switch did not take the flows."""
+        self._release(entry, actions)
+        self._announce("rejected", entry, Status.INSUFFICIENT_RESOURCES, now)
 
     # Parts of effects
 

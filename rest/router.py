@@ -34,6 +34,15 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Json:
+    """An answer with more to it than JSON."""
+
+    value: Any
+    headers: Mapping[str, str]
+    status: HTTPStatus = HTTPStatus.OK
+
+
+@dataclass(frozen=True)
 class Text:
     """An answer that is no JSON."""
 
@@ -42,7 +51,7 @@ class Text:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer, a Text or Stream; None: no content
+Handler = Callable[[Call], Any]  # returns what becomes the JSON of the answer, a Json, Text or Stream; None: no content
 
 
 @dataclass(frozen=True)

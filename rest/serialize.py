@@ -25,7 +25,7 @@ def binding(view: BindingView) -> dict[str, Any]:
         "home_link": view.home_link,
         "sequence": view.sequence,
         "lifetime": view.lifetime,
-        "remaining_lifetime": max(0, int(view.remaining_lifetime)),
+        "remaining_lifetime": None if view.remaining_lifetime is None else max(0, int(view.remaining_lifetime)),
         "flags": {name: bool(view.flags & bit) for name, bit in FLAGS.items()},
         "registered_at": timestamp(view.registered_at),
         "updated_at": timestamp(view.updated_at),

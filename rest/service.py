@@ -17,13 +17,14 @@ class BindingView:
     care_of_address: Address
     home_link: str
     sequence: int
-    lifetime: int  # seconds granted
-    remaining_lifetime: float  # seconds
+    lifetime: int | None  # seconds granted; None: without an end
+    remaining_lifetime: float | None  # seconds
     flags: int  # A, H, L and K as in the Binding Update (mip6core.codec.mh.BU_...)
     registered_at: float  # seconds since 1970
     updated_at: float
     state: str
     datapath_id: int | None  # None: no switch has it
+    version: str = ""  # another one after each change; not shown
 
 
 @dataclass(slots=True)
@@ -141,6 +142,9 @@ class Service(Protocol):
 
     def binding(self, home_address: Address) -> BindingView | None:
         """The binding of a home address."""
+
+    def put(self, home_address: Address, care_of_address: Address, home_link: str, lifetime: int | None) -> None:
+        """Make a static binding, or change one, for some seconds (None: for ever). ValueError: it cannot be."""
 
     def clear(self, home_address: Address) -> bool:
         """Forget a binding and take its flows away. Whether there was one."""

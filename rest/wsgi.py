@@ -16,7 +16,7 @@ from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
 from rest.resources import bindings, correspondents, debugging, document, events, operation, page
-from rest.router import Call, Route, Router, Stream, Text, handler
+from rest.router import Call, Json, Route, Router, Stream, Text, handler
 from rest.service import Service
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ ROUTES: Final = {
     "/": Route({"GET": page.show}, Scope.OPEN),
     "/page/{file}": Route({"GET": page.show_part}, Scope.OPEN),
     "/v1/bindings": Route({"GET": bindings.list_bindings, "DELETE": bindings.clear_bindings}),
-    "/v1/bindings/{home_address}": Route({"GET": bindings.show_binding, "DELETE": bindings.clear_binding}),
+    "/v1/bindings/{home_address}": Route(
+        {"GET": bindings.show_binding, "PUT": bindings.put_binding, "DELETE": bindings.clear_binding}
+    ),
     "/v1/correspondents": Route({"GET": correspondents.list_correspondents}),
     "/v1/correspondents/{correspondent}/{home_address}": Route(
         {"GET": correspondents.show_correspondent, "DELETE": correspondents.clear_correspondent}
@@ -100,6 +102,10 @@ def _answer(request: Request, service: Service, access: AccessControl, cooperate
         # The server must not wait for more before it sends what there is (eventlet.wsgi does, by default).
         request.environ["eventlet.minimum_write_chunk_size"] = 0
         return Response(content_type=result.content_type, charset=None, app_iter=result.parts)
+    if isinstance(result, Json):
+        response = _json_response(result.status, "application/json", result.value)
+        response.headers.update(result.headers)
+        return response
     if isinstance(result, Text):
         response = Response(content_type=result.content_type, body=result.body)
         response.headers.update(result.headers)

@@ -70,9 +70,14 @@ def next_generation(seen: set[int]) -> int:
     return candidate
 
 
-def binding_item(sequence: int, flags: int) -> int:
+def binding_item(sequence: int, flags: int, static: bool = False) -> int:
     """The object part for a binding's flows; `flags` is the 16-bit flags field of the Binding Update."""
-    return sequence << 16 | flags >> 12
+    return sequence << 16 | static << 4 | flags >> 12
+
+
+def is_static(value: int) -> bool:
+    """Whether the object part is of the operator's own binding."""
+    return bool(value >> 4 & 1)
 
 
 def binding_of_item(value: int) -> tuple[int, int]:

@@ -32,6 +32,7 @@ class FoundBinding:
     sequence: int
     flags: int  # as in the Binding Update
     remaining: float  # seconds until its flows end by themselves; inf: never
+    static: bool = False  # put by the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class FlowDump:
         care_of_address = entry.instructions[care_of + 4 : care_of + 4 + _ADDRESS]
         sequence, flags = cookies.binding_of_item(cookies.item(entry.cookie))
         if category == Category.TUNNEL:
-            self.bindings[home] = FoundBinding(home, care_of_address, sequence, flags, entry.left)
+            self.bindings[home] = FoundBinding(
+                home, care_of_address, sequence, flags, entry.left, cookies.is_static(entry.cookie)
+            )
         elif (correspondent := fields.get(oxm.IPV6_SRC)) is not None:
             self.routes.append(FoundRoute(correspondent, home, care_of_address, sequence, entry.left))
 

@@ -22,6 +22,7 @@ from mip6core.codec import ipv6
 from mip6core.codec.ipv6 import Datagram
 from mip6core.constants import ESP, MOBILITY_HEADER
 from mip6core.errors import ParseError
+from mip6core.fsm import State
 from mip6core.home_agent import HomeAgent
 from mip6core.home_link import HomeLink
 from ryu_apps import cookies, forwarding_errors, home_pipeline, templates
@@ -41,6 +42,7 @@ from ryu_apps.protection import Protection
 LOG = logging.getLogger(__name__)
 
 MAX_HARD_TIMEOUT: Final = 0xFFFF  # seconds
+_STATIC: Final = State.STATIC  # to read it from the enumeration takes its time
 LIFETIMES: Final = 2  # in a timeout: state dies by itself, yet every other refresh needs no flows
 TIMEOUT_ROUNDING: Final = 2  # seconds: each lifetime in a timeout is rounded up
 
@@ -239,7 +241,7 @@ class HomeBridge(Role[HomeLink]):
     ) -> None:
         home, care_of = binding.home_address, binding.care_of_address
         hard = _hard_timeout(binding, now, lifetimes)
-        item = cookies.binding_item(binding.sequence, binding.flags)
+        item = cookies.binding_item(binding.sequence, binding.flags, binding.state is _STATIC)
         put = self.outbox.put
         self.bridge.known_networks.seen(care_of, now)
         if self._gateway.active:
@@ -256,7 +258,7 @@ class HomeBridge(Role[HomeLink]):
                 self._defend_link_local(binding, xid, hard)
 
     def _defend_link_local(self, binding: BindingCacheEntry, xid: bytes, hard: bytes) -> None:
-        item = cookies.binding_item(binding.sequence, binding.flags)
+        item = cookies.binding_item(binding.sequence, binding.flags, binding.state is _STATIC)
         values = (xid, templates.long(self._proxy_cookie | item), hard, link_local(binding.home_address))
         self.outbox.put(templates.ADD_PROXY % values)
         self.outbox.put(templates.ADD_LINK_LOCAL % values)
@@ -312,10 +314,9 @@ class HomeBridge(Role[HomeLink]):
         adopted = 0
         for found in dump.bindings.values():
             # A flow that never ends says nothing about the lifetime: the link's longest is the bound.
-            remaining = min(found.remaining, self.link.max_lifetime)
-            adopted += self.engine.adopt(
-                self.link, found.home_address, found.care_of_address, found.sequence, found.flags, remaining, now
-            )
+            remaining = found.remaining if found.static else min(found.remaining, self.link.max_lifetime)
+            where = found.home_address, found.care_of_address
+            adopted += self.engine.adopt(self.link, *where, found.sequence, found.flags, remaining, now, found.static)
         return adopted
 
     def restore(self) -> Iterator[None]:
@@ -343,7 +344,7 @@ class HomeBridge(Role[HomeLink]):
 
 def _hard_timeout(binding: BindingCacheEntry, now: float, lifetimes: int) -> bytes:
     """So many times what is left of the lifetime; 0, for ever, where the lifetime itself does not fit in 16 bits."""
-    left = math.ceil(binding.expires_at - now)
+    left = binding.expires_at - now
     if left > MAX_HARD_TIMEOUT:
         return NO_TIMEOUT
-    return templates.short(min(lifetimes * left, MAX_HARD_TIMEOUT))
+    return templates.short(min(lifetimes * math.ceil(left), MAX_HARD_TIMEOUT))

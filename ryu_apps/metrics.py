@@ -30,7 +30,12 @@ LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 _STATUS: Final = re.compile(r"(ba|be)_sent_([0-9]+)")
 _MESSAGE: Final = re.compile(r"([a-z0-9]+)_(received|sent)")
 # What is shown of registrations, and how: those that wait for their address's test, and bindings.
-STATES: Final = {State.DAD: "duplicate_address_detection", State.BOUND: "bound", State.BOUND_DAD: "bound"}
+STATES: Final = {
+    State.DAD: "duplicate_address_detection",
+    State.BOUND: "bound",
+    State.BOUND_DAD: "bound",
+    State.STATIC: "static",
+}
 
 
 class Metrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import ssl
 import time
@@ -61,6 +62,15 @@ class Northbound:
     def binding(self, home_address: Address) -> BindingView | None:
         entry = self._app.engine.bindings.get(home_address)
         return None if entry is None or entry.state not in STATES else self._view(entry)
+
+    def put(self, home_address: Address, care_of_address: Address, home_link: str, lifetime: int | None) -> None:
+        app = self._app
+        link = app.links.get(home_link)
+        if link is None:
+            raise ValueError(f"there is no home link {home_link[:64]}")
+        seconds = math.inf if lifetime is None else lifetime
+        app.perform(app.engine.put(link, home_address, care_of_address, seconds, app.clock()))
+        app.reschedule()
 
     def clear(self, home_address: Address) -> bool:
         if self.binding(home_address) is None:
@@ -231,17 +241,19 @@ class Northbound:
         now, wall = self._app.clock(), time.time()
         switch = self._app.switches.get(entry.link.name)
         bound = entry.bound
+        endless = bound and entry.expires_at == math.inf
         return BindingView(
             home_address=entry.home_address,
             care_of_address=entry.care_of_address,
             home_link=entry.link.name,
             sequence=entry.sequence,
-            lifetime=entry.lifetime,
-            remaining_lifetime=max(0.0, entry.expires_at - now) if bound else 0.0,
+            lifetime=None if endless else entry.lifetime,
+            remaining_lifetime=None if endless else max(0.0, entry.expires_at - now) if bound else 0.0,
             flags=entry.flags,
             registered_at=wall - (now - entry.registered_at) if bound else wall,
             updated_at=wall - (now - entry.updated_at) if bound else wall,
             state=STATES[entry.state],
+            version=f"{entry.registered_at}/{entry.updated_at}/{entry.sequence}/{int(entry.state)}",
             datapath_id=None if switch is None else switch.datapath.id,
         )
 

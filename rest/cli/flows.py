@@ -30,6 +30,7 @@ CATEGORIES: Final = {
     Category.HOME_TEST: "return routability that IPsec has to protect",
     Category.ROUTE_OUT: "from a correspondent to a mobile node, with a routing header",
     Category.ROUTE_IN: "from a mobile node to a correspondent, by a Home Address option",
+    Category.NARROW_PATH: "to a mobile node whose path is so narrow that the controller makes fragments",
 }
 WITH_BINDING: Final = (
     *(Category.TUNNEL, Category.REVERSE_TUNNEL, Category.PROXY_ND),

@@ -27,7 +27,7 @@ INTEGRITIES: Final = ("hmac-sha1-96", "hmac-sha256-128", "hmac-sha384-192", "hma
 # Of ryu_apps.cookies.
 FLOW_CATEGORIES: Final = (
     *("pipeline", "punt", "tunnel", "reverse_tunnel", "proxy_nd", "watch", "neighbour", "home_test"),
-    *("route_out", "route_in"),
+    *("route_out", "route_in", "narrow_path"),
 )
 
 KEYS_HELP: Final = """\
@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_show(commands.add_parser("show", help="bindings, correspondents, switches, flows, statistics and more"))
     _add_clear(commands.add_parser("clear", help="bindings, as if their lifetime had ended; statistics"))
+    _add_set(commands.add_parser("set", help="static bindings"))
     _add_watch(commands)
     _add_config(commands.add_parser("config", help="the configuration file, and its reload"))
     _add_debug(commands)
@@ -135,6 +136,16 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     flows.add_argument("--home-address", type=_address, metavar="ADDRESS")
     flows.add_argument("--table", metavar="TABLE", help="by name or number")
     flows.add_argument("--category", choices=FLOW_CATEGORIES)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    objects = parser.add_subparsers(required=True, metavar="OBJECT")
+    what = "a static binding, which Binding Updates do not change; `clear bindings` ends it"
+    binding = _remote(objects, "binding", "show:set_binding", what)
+    binding.add_argument("home_address", type=_address, metavar="HOME_ADDRESS")
+    binding.add_argument("--care-of-address", required=True, type=_address, metavar="ADDRESS")
+    binding.add_argument("--home-link", required=True, metavar="NAME")
+    binding.add_argument("--lifetime", type=_positive, metavar="SECONDS", help="(default: for ever)")
 
 
 def _add_event_filters(parser: argparse.ArgumentParser) -> None:

@@ -168,6 +168,20 @@ def show_nonces(options: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
+def set_binding(options: argparse.Namespace) -> Exit:
+    body = {
+        "care_of_address": options.care_of_address,
+        "home_link": options.home_link,
+        "lifetime": options.lifetime,
+    }
+    result = Client(options).put(f"/v1/bindings/{urllib.parse.quote(options.home_address, safe=':')}", body)
+    if options.output != "table":
+        print_data(options, result)
+    else:
+        print(table([{**result, "flags": _flag_letters(result["flags"])}], BINDING_COLUMNS))
+    return Exit.OK
+
+
 def clear_statistics(options: argparse.Namespace) -> Exit:
     Client(options).delete("/v1/statistics")
     if options.output != "table":

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.addresses import Address
-from rest import serialize
-from rest.problem import bad_request, not_found
+from rest import preconditions, serialize
+from rest.body import Body
+from rest.problem import Problem, bad_request, not_found
 from rest.query import address
 from rest.resources.pages import in_pieces, page
-from rest.router import Call
+from rest.router import Call, Json
 from rest.service import BindingView
 
 ADDRESS_LENGTH: Final = 16  # octets
+MAX_LIFETIME: Final = 65_535  # seconds of a static binding that has an end: what a flow's timeout can say
 
 
 def list_bindings(call: Call) -> dict[str, Any]:
@@ -61,21 +64,46 @@ def _view_filter(call: Call) -> Callable[[BindingView], bool] | None:
     return passes
 
 
-def show_binding(call: Call) -> dict[str, Any]:
+def show_binding(call: Call) -> Json:
     call.query.only()
     home_address = address(call.path["home_address"], "home_address")
     view = call.service.binding(home_address)
     if view is None:
         raise not_found(f"no binding for {addresses.text(home_address)}")
-    return serialize.binding(view)
+    return _shown(view)
+
+
+def put_binding(call: Call) -> Json:
+    """A static binding, in place of whatever the home address has: Binding Updates do not change it."""
+    call.query.only()
+    home_address = address(call.path["home_address"], "home_address")
+    body = Body(call.body, "care_of_address", "home_link", "lifetime")
+    care_of_address, home_link = body.address("care_of_address"), body.text("home_link")
+    lifetime = body.number_or_null("lifetime", 1, MAX_LIFETIME)
+    before = call.service.binding(home_address)
+    preconditions.check(call.headers, None if before is None else before.version)
+    try:
+        call.service.put(home_address, care_of_address, home_link, lifetime)
+    except ValueError as error:
+        raise Problem(HTTPStatus.CONFLICT, str(error)) from None
+    after = call.service.binding(home_address)
+    if after is None:
+        raise Problem(HTTPStatus.CONFLICT, "the switch has refused its flows")
+    return _shown(after, HTTPStatus.CREATED if before is None else HTTPStatus.OK)
 
 
 def clear_binding(call: Call) -> None:
     """The operator's "clear": the mobile node may register again at once."""
     call.query.only()
     home_address = address(call.path["home_address"], "home_address")
-    if not call.service.clear(home_address):
+    view = call.service.binding(home_address)
+    preconditions.check(call.headers, None if view is None else view.version)
+    if view is None or not call.service.clear(home_address):
         raise not_found(f"no binding for {addresses.text(home_address)}")
+
+
+def _shown(view: BindingView, status: HTTPStatus = HTTPStatus.OK) -> Json:
+    return Json(serialize.binding(view), {"ETag": preconditions.etag(view.version)}, status)
 
 
 def clear_bindings(call: Call) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def test_what_is_not_there_is_zero_and_not_missing(manager: Start) -> None:
     assert metrics["mip6_bindings"] == {
         (link, ("state", "bound")): 0,
         (link, ("state", "duplicate_address_detection")): 0,
+        (link, ("state", "static")): 0,
     }
     assert metrics["mip6_bindings_limit"] == {(): 100_000}
     assert metrics["mip6_threads_died"] == {(): 0}

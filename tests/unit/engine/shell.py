@@ -179,7 +179,7 @@ class Shell:
             installed = None if previous is None else (previous.care_of_address, previous.link_local)
             assert self.flows.get(binding.home_address) == installed
             wanted = (binding.care_of_address, binding.link_local)
-            assert wanted != installed
+            assert wanted != installed or binding.state is State.STATIC
             self.flows[binding.home_address] = wanted
         elif isinstance(action, RefreshBinding):
             assert self.flows[action.binding.home_address][0] == action.binding.care_of_address
@@ -202,7 +202,8 @@ class Shell:
         }
         for entry in bound.values():
             assert self.flows[entry.home_address][1] == entry.link_local
-            assert entry.expires_at > self.now and entry.lifetime > 0 and entry.lifetime % 4 == 0
+            assert entry.expires_at > self.now
+            assert (entry.lifetime > 0 and entry.lifetime % 4 == 0) or entry.state is State.STATIC
             assert entry.registered_at <= entry.updated_at <= self.now
         self._check_tests()
         for link in self.links:  # exactly one of the bindings that ask for a link-local address has its flows

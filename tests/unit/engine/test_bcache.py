@@ -35,7 +35,7 @@ def test_only_an_entry_in_a_bound_state_is_a_binding() -> None:
     cache.add(one)
     for state in State:
         one.set_state(state)
-        assert one.bound == (cache.get_bound(HOA) is one) == (state in (State.BOUND, State.BOUND_DAD))
+        assert one.bound == (cache.get_bound(HOA) is one) == (state in (State.BOUND, State.BOUND_DAD, State.STATIC))
 
 
 def test_removing_takes_the_timer_along() -> None:

@@ -7,7 +7,8 @@ from itertools import product
 from mip6core.fsm import BOUND_STATES, HOME_BINDING, Effect, Input, State
 from tests.unit.engine.shell import Shell
 
-RELEASING = {Effect.DEREGISTER, Effect.EXPIRE, Effect.EXPIRE_AND_PROBE, Effect.CLEAR, Effect.FAIL}
+RELEASING = {Effect.DEREGISTER, Effect.EXPIRE, Effect.EXPIRE_AND_PROBE, Effect.CLEAR, Effect.FAIL, Effect.FAIL_STATIC}
+BINDING = {Effect.BIND, Effect.ADOPT, Effect.SET_STATIC}
 
 
 def test_every_pair_is_in_the_table() -> None:
@@ -25,7 +26,7 @@ def test_the_engine_has_a_method_for_every_effect() -> None:
 
 def test_flows_are_made_and_taken_away_exactly_at_the_border_of_being_bound() -> None:
     for (before, _), (effect, after) in HOME_BINDING.items():
-        assert (effect in (Effect.BIND, Effect.ADOPT)) == (before not in BOUND_STATES and after in BOUND_STATES)
+        assert (effect in BINDING) == (before not in BOUND_STATES and after in BOUND_STATES)
         assert (effect in RELEASING) == (before in BOUND_STATES and after not in BOUND_STATES)
         if effect is Effect.IGNORE:
             assert after is before or (before, after) == (State.DELETED, State.ABSENT)

@@ -97,6 +97,14 @@ class FakeService:
         self.on_binding()
         return self.bindings.get(home_address)
 
+    def put(self, home_address: Address, care_of_address: Address, home_link: str, lifetime: int | None) -> None:
+        if home_link != "homenet":
+            raise ValueError(f"there is no home link {home_link}")
+        made = view(str(ipaddress.IPv6Address(home_address)), str(ipaddress.IPv6Address(care_of_address)))
+        made.state, made.lifetime, made.version = "static", lifetime, f"{len(self.bindings)} {care_of_address!r}"
+        made.remaining_lifetime = lifetime
+        self.bindings[home_address] = made
+
     def clear(self, home_address: Address) -> bool:
         return self.bindings.pop(home_address, None) is not None
 

@@ -306,7 +306,7 @@ def test_unknown_paths(service: FakeService, path: str) -> None:
     ("path", "method", "allow"),
     [
         ("/v1/bindings", "POST", "DELETE, GET, HEAD"),
-        ("/v1/bindings/2001:db8:1::a", "PUT", "DELETE, GET, HEAD"),
+        ("/v1/bindings/2001:db8:1::a", "POST", "DELETE, GET, HEAD, PUT"),
         ("/v1/switches", "DELETE", "GET, HEAD"),
         ("/healthz", "POST", "GET, HEAD"),
         ("/healthz", "<script>", "GET, HEAD"),

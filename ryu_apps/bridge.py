@@ -38,7 +38,7 @@ IPV6_HEADER: Final = 40  # octets
 PUNTED: Final = {int(kind): f"punted_{kind.name.lower()}" for kind in Punt}  # names of counters
 # Signalling messages a second from one address. A mobile node sends 3 Binding Updates to each of its peers
 # (MAX_UPDATE_RATE, RFC 6275 section 12), and the messages of return routability.
-MAX_PER_SOURCE: Final = 200
+MAX_PER_SOURCE: Final = 1000
 MAX_SOURCES: Final = 65_536  # that are counted in a second, more than the meters let through
 NEIGHBOUR_IDLE: Final = 120  # seconds without traffic until a neighbour's flow goes
 

@@ -8,8 +8,9 @@
        |                              |                       |                                  then deliver (41)
        |                              |                       +-- else --> NORMAL
        |                              +-- bound target --> proxy reply (51, 52)
-       +-- Mobility Header, ESP, requests about home agents and prefixes --> punt (60), the only table that outputs to
-       |                                                                the controller, each kind through its meter
+       +-- Mobility Header, ESP, requests about home agents and prefixes --> punt (60), the way to the controller: each
+       |                                                                kind through its meter, and what comes from
+       |                                                                anywhere also through one for its network (61)
        +-- Router Advertisements, ICMPv6 errors and later fragments to the home agent --> on their way, and a copy to
        |                                                                punt (60)
        +-- anything else --> NORMAL, or the table that the operator names
@@ -62,6 +63,7 @@ class Table(enum.IntEnum):
     PROXY_REPLY = 51
     PROXY_SEND = 52
     PUNT = 60
+    PUNT_BY_NETWORK = 61
 
 
 class Punt(enum.IntEnum):
@@ -109,6 +111,7 @@ PUNT_KIND: Final = "reg2"
 SOURCE_CHECKED: Final = "reg3"  # 1: may come from its mobile node as it is, says the IPsec policy
 DESTINATION_CHECKED: Final = "reg4"  # 1: may go to its mobile node as it is
 OPTIMIZED: Final = "reg5"  # 1: had a Home Address option, or is to get a Type 2 Routing header
+FROM_KNOWN_NETWORK: Final = "reg6"  # 1: somebody is registered from where this punt comes
 
 TUNNEL_KEY: Final = 0  # GRE keys between the tunnel port and the adapter: IPv6 in IPv6,
 ROUTE_KEY: Final = 1  # Home Address option and Type 2 Routing header
@@ -123,6 +126,7 @@ STRANGER_METERS: Final = 64
 KNOWN_METERS: Final = 16
 METERS_PER_KIND: Final = 128  # numbers
 STRANGERS_PART: Final = 2  # strangers get one part in so many of a kind's rate, on top of what others get
+NETWORK_PART: Final = 2  # one network gets at most one part in so many of what all strangers, or all others, get
 ETHERNET_HEADER: Final = 14
 IPV6: Final = 0x86DD
 ICMPV6: Final = 58
@@ -182,17 +186,25 @@ class Flows(list[FlowSpec]):
 
 
 def meters(rates: Mapping[Punt, int]) -> list[MeterSpec]:
-    """Every kind of punt has meters of its own, so that a flood of one cannot starve another."""
+    """Every kind of punt has meters of its own, so that a flood of one cannot starve another.
+
+    What is metered by network passes two: its network's, and then that of all strangers or of all known networks.
+    """
     found = []
     for kind, rate in sorted(rates.items()):
-        if kind not in BY_NETWORK:
-            found.append(MeterSpec(METER_BASE + kind, rate, burst=rate))
-            continue
-        share = max(1, rate // STRANGERS_PART // STRANGER_METERS)
-        found += [MeterSpec(stranger_meter(kind, bucket), share, burst=share) for bucket in range(STRANGER_METERS)]
-        share = max(1, rate // KNOWN_METERS)
-        found += [MeterSpec(known_meter(kind, slot), share, burst=share) for slot in range(KNOWN_METERS)]
+        found.append(_meter(METER_BASE + kind, rate))
+        if kind in BY_NETWORK:
+            strangers = rate // STRANGERS_PART
+            found.append(_meter(all_strangers_meter(kind), strangers))
+            for bucket in range(STRANGER_METERS):
+                found.append(_meter(stranger_meter(kind, bucket), strangers // NETWORK_PART))
+            for slot in range(KNOWN_METERS):
+                found.append(_meter(known_meter(kind, slot), rate // NETWORK_PART))
     return found
+
+
+def _meter(number: int, rate: int) -> MeterSpec:
+    return MeterSpec(number, max(1, rate), burst=max(1, rate))
 
 
 def stranger_meter(kind: Punt, bucket: int) -> int:
@@ -203,6 +215,11 @@ def stranger_meter(kind: Punt, bucket: int) -> int:
 def known_meter(kind: Punt, slot: int) -> int:
     """The number of a meter for networks from where somebody is registered."""
     return METER_BASE + kind * METERS_PER_KIND + STRANGER_METERS + slot % KNOWN_METERS
+
+
+def all_strangers_meter(kind: Punt) -> int:
+    """The number of the meter for all networks from where nobody is registered; the others' is the kind's own."""
+    return METER_BASE + kind * METERS_PER_KIND + METERS_PER_KIND - 1
 
 
 def punt(kind: Punt, *first: Action) -> tuple[tuple[Action, ...], int]:
@@ -281,25 +298,41 @@ def static_flows(layout: BridgeLayout, generation: int) -> list[FlowSpec]:
     add(Table.NEIGHBOR_DISCOVERY, 0, {}, layout.onward)
 
     for kind in Punt:
+        is_kind = {PUNT_KIND: int(kind)}
         if kind not in BY_NETWORK:
-            flows.append(_to_controller(kind, 100, {}, METER_BASE + kind, generation))
+            flows.append(_to_controller(Table.PUNT, kind, is_kind, METER_BASE + kind, generation))
             continue
         for bucket in range(STRANGER_METERS):
             source = f"{_stranger_bits(bucket)}/{STRANGER_BITS}"
-            flows.append(_to_controller(kind, 100, {"ipv6_src": source}, stranger_meter(kind, bucket), generation))
+            flows.append(_by_network(kind, 100, source, stranger_meter(kind, bucket), False, generation))
+        for known, meter in ((0, all_strangers_meter(kind)), (1, METER_BASE + kind)):
+            fields = {**is_kind, FROM_KNOWN_NETWORK: known}
+            flows.append(_to_controller(Table.PUNT_BY_NETWORK, kind, fields, meter, generation))
     return flows
 
 
 def known_network_flow(kind: Punt, network: str, slot: int, generation: int) -> FlowSpec:
     """What comes from a network, from where somebody is registered, through a meter that few others share."""
-    return _to_controller(kind, PRIORITY_KNOWN_NETWORK, {"ipv6_src": network}, known_meter(kind, slot), generation)
+    return _by_network(kind, PRIORITY_KNOWN_NETWORK, network, known_meter(kind, slot), True, generation)
 
 
-def _to_controller(kind: Punt, priority: int, fields: Mapping[str, object], meter: int, generation: int) -> FlowSpec:
+def _by_network(kind: Punt, priority: int, source: str, meter: int, known: bool, generation: int) -> FlowSpec:
     return FlowSpec(
         Table.PUNT,
         priority,
-        match(**({"eth_type": IPV6, **fields} if fields else {}), **{PUNT_KIND: int(kind)}),
+        match(eth_type=IPV6, ipv6_src=source, **{PUNT_KIND: int(kind)}),
+        (SetField(FROM_KNOWN_NETWORK, 1),) if known else (),
+        Table.PUNT_BY_NETWORK,
+        meter=meter,
+        cookie=cookie(Category.PIPELINE, generation),
+    )
+
+
+def _to_controller(table: Table, kind: Punt, fields: Mapping[str, object], meter: int, generation: int) -> FlowSpec:
+    return FlowSpec(
+        table,
+        100,
+        match(**fields),
         (Output(CONTROLLER, ERROR_QUOTE if kind in CUT else WHOLE_PACKET),),
         meter=meter,
         cookie=cookie(Category.PUNT, generation, kind),

@@ -34,7 +34,7 @@ from tests.flows.stations import MobileNode, Station, VisitedLink
 from topo import lab
 from topo.lab import run
 
-SIGNALLING_RATE = 1280  # packets a second: 80 for each known network, 10 for each of the strangers' meters
+SIGNALLING_RATE = 640  # packets a second; strangers get half as many, and so does each known network
 BATCH, PAUSE = 20, 0.002  # frames, seconds: at most 10,000 packets a second
 DIFFERENT = 2000  # frames
 TRIES = 3

@@ -271,7 +271,7 @@ TO_HOME_ADDRESS = f"in_port=3,dl_src={LOCAL.mac},ipv6_src={LOCAL.address},ipv6_d
         (f"udp6,{HOST_TO_HOST},ipv6_dst={REMOTE.address}", [0], r"\d+"),
         (f"ipv6,nw_proto=135,{HOST_TO_HOST},ipv6_dst={NEIGHBOUR.address}", [0, 20], r"\d+"),
         (f"ipv6,nw_proto=47,{HOST_TO_HOST},ipv6_dst={NEIGHBOUR.address}", [0, 20], r"\d+"),
-        (f"ipv6,nw_proto=135,{TO_HOME_AGENT}", [0, 60], r"meter\(\d+\),userspace\(.*controller\(.*\)\)"),
+        (f"ipv6,nw_proto=135,{TO_HOME_AGENT}", [0, 60, 61], r"(meter\(\d+\),){2}userspace\(.*controller\(.*\)\)"),
         (f"ipv6,nw_proto=47,{TO_HOME_AGENT}", [0], "drop"),
         (f"ipv6,nw_proto=47,dl_vlan=5,{TO_HOME_AGENT}", [0], "drop"),
         (f"ipv6,nw_proto=47,nw_frag=first,{TO_HOME_AGENT}", [0], "drop"),
@@ -301,14 +301,15 @@ def test_meters(campus: Campus) -> None:
     rates = {int(meter): int(rate) for meter, rate in meters}
     assert rates.keys() == {meter.meter_id for meter in pipeline.meters(dict.fromkeys(Punt, 1))}
     # As in the configuration file when it does not say: 10,000 of signalling, 1000, 100
-    assert rates[pipeline.known_meter(Punt.SIGNALLING, 0)] == 10_000 // 16
-    assert rates[pipeline.stranger_meter(Punt.SIGNALLING, 0)] == 10_000 // 2 // 64
+    assert rates[METER_BASE + Punt.SIGNALLING] == 10_000
+    assert rates[pipeline.known_meter(Punt.SIGNALLING, 0)] == 5000
+    assert rates[pipeline.all_strangers_meter(Punt.SIGNALLING)] == 5000
+    assert rates[pipeline.stranger_meter(Punt.SIGNALLING, 0)] == 2500
     assert (rates[METER_BASE + Punt.NEIGHBOR_DISCOVERY], rates[METER_BASE + Punt.TUNNEL_ERROR]) == (1000, 100)
     punts = [flow for flow in campus.switch.flows() if "CONTROLLER" in flow.actions]
-    assert {flow.table for flow in punts} == {Table.PUNT}
+    assert {flow.table for flow in punts} == {Table.PUNT, Table.PUNT_BY_NETWORK}
     used = [int(found[1]) for flow in punts if (found := re.match(r"meter:(\d+),CONTROLLER", flow.actions))]
     assert set(used) <= rates.keys()
     assert {flow.cookie & 0xFFFFFFFF for flow in punts} == set(Punt)
-    strangers = [flow for flow in punts if flow.match.startswith("priority=100,")]
-    assert len({flow.actions for flow in strangers}) == len(strangers)  # no two with one meter
+    assert len(set(used)) == len(used)
     assert len(used) == len(punts)

@@ -43,7 +43,7 @@ def test_flows_of_correspondents_fit_in(home: bool) -> None:
     identities = [(flow.table, flow.priority, flow.match) for flow in flows]
     assert len(set(identities)) == len(identities)
     assert all(flow.goto is None or flow.goto > flow.table for flow in flows)
-    assert {flow.table for flow in flows if _to_controller(flow)} == {Table.PUNT}
+    assert {flow.table for flow in flows if _to_controller(flow)} == {Table.PUNT, Table.PUNT_BY_NETWORK}
     if not home:  # each table that is gone to has flows, but for what comes out of a home link's reverse tunnel
         tables = {flow.table for flow in flows}
         there = [flow for flow in flows if flow.goto is not None and flow.goto not in tables]
@@ -77,35 +77,44 @@ def _to_controller(flow: FlowSpec) -> bool:
 
 def test_every_flow_to_the_controller_has_its_own_meter() -> None:
     flows = [flow for flow in _flows() if _to_controller(flow)]
-    assert {flow.table for flow in flows} == {Table.PUNT}
+    assert {flow.table for flow in flows} == {Table.PUNT, Table.PUNT_BY_NETWORK}
     meters = [flow.meter for flow in flows]
     assert None not in meters
     assert len(set(meters)) == len(meters)
     assert {cookies.item(flow.cookie) for flow in flows} == set(Punt)
+    networks = [flow.meter for flow in _flows() if flow.goto == Table.PUNT_BY_NETWORK]
+    assert len(set(networks)) == len(networks) == len(pipeline.BY_NETWORK) * pipeline.STRANGER_METERS
     known = {pipeline.known_meter(kind, slot) for kind in pipeline.BY_NETWORK for slot in range(1000)}
     assert len(known) == len(pipeline.BY_NETWORK) * pipeline.KNOWN_METERS
-    assert not known & set(meters)
+    assert not known & set(meters) and not known & set(networks)
     offered = [meter.meter_id for meter in pipeline.meters(dict.fromkeys(Punt, 100))]
     assert len(set(offered)) == len(offered)
-    assert set(offered) == set(meters) | known
+    assert set(offered) == {*meters, *networks, *known}
     assert max(offered) < 1 << 16  # as many as Open vSwitch has
 
 
-def test_the_meters_of_a_kind_do_not_let_more_through_than_its_rate_and_a_part_for_strangers() -> None:
+def test_a_kind_has_its_rate_strangers_half_of_it_more_and_one_network_half_of_that() -> None:
     for rate in (1, 500, 10_000):
         for kind in Punt:
-            rates = [meter.rate_pps for meter in pipeline.meters({kind: rate})]
-            assert min(rates) >= 1
-            if kind in pipeline.BY_NETWORK and rate > 1000:
-                assert 1.45 * rate < sum(rates) <= 1.5 * rate
-            elif kind not in pipeline.BY_NETWORK:
-                assert rates == [rate]
+            rates = {meter.meter_id: meter.rate_pps for meter in pipeline.meters({kind: rate})}
+            assert min(rates.values()) >= 1
+            assert rates[pipeline.METER_BASE + kind] == rate
+            if kind not in pipeline.BY_NETWORK:
+                assert len(rates) == 1
+            elif rate > 1:
+                assert rates[pipeline.all_strangers_meter(kind)] == rate // 2
+                assert {rates[pipeline.stranger_meter(kind, bucket)] for bucket in range(64)} == {rate // 4}
+                assert {rates[pipeline.known_meter(kind, slot)] for slot in range(16)} == {rate // 2}
 
 
 @pytest.mark.parametrize("kind", pipeline.BY_NETWORK)
 def test_every_source_has_one_meter_by_its_network(kind: Punt) -> None:
     """An interface identifier does not choose it; numbers of neighbouring networks do."""
-    flows = [flow for flow in _flows() if dict(flow.match).get(pipeline.PUNT_KIND) == kind and _to_controller(flow)]
+    flows = [
+        flow
+        for flow in _flows()
+        if dict(flow.match).get(pipeline.PUNT_KIND) == kind and flow.goto == Table.PUNT_BY_NETWORK
+    ]
 
     def meter(source: str) -> int | None:
         (found,) = [flow.meter for flow in flows if _covers(str(dict(flow.match)["ipv6_src"]), source)]

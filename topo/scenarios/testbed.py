@@ -67,7 +67,8 @@ class Lines:
         self.name = name
         self._watch = watch
         self._new: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._reader.start()
 
     def wait(self, wanted: Callable[[dict[str, Any]], bool], timeout: float) -> dict[str, Any] | None:
         """The next line that is wanted; None if none comes in time, or the program has ended."""
@@ -87,11 +88,16 @@ class Lines:
             raise ScenarioError(f"{self.name}: no {key} within {timeout:g} s")
         return line
 
+    def close(self) -> None:
+        """Take in what is left, when the program has ended."""
+        self._reader.join(5.0)
+
     def _read(self, output: IO[bytes]) -> None:
-        for text in output:
-            line = json.loads(text)
-            self._watch(line)
-            self._new.put(line)
+        with output:
+            for text in output:
+                line = json.loads(text)
+                self._watch(line)
+                self._new.put(line)
         self._new.put(None)
 
 
@@ -118,10 +124,13 @@ class Testbed:
         self._undo.callback(lab.run, ["rm", "-r", str(self.directory)])
         self.manager_log = self.directory / "mip6-manager.log"
         self.events: list[dict[str, Any]] = []  # of the mobile node
+        self._programs: list[Lines] = []
 
     def close(self) -> None:
         """Take everything away, latest first."""
         self._undo.close()
+        for program in self._programs:
+            program.close()
 
     def start(self) -> None:
         """The network, the home agent, the mobile node."""
@@ -331,7 +340,9 @@ class Testbed:
         """Run one of our modules on a host."""
         errors = self._undo.enter_context((self.directory / f"{name}-{host}.log").open("wb"))
         process = self._background([sys.executable, "-m", f"topo.{name}", *words], host, subprocess.PIPE, errors)
-        return Lines(process, f"{name} on {host}", self.events.append if name == "mobile_node" else lambda line: None)
+        watch = self.events.append if name == "mobile_node" else lambda line: None
+        self._programs.append(Lines(process, f"{name} on {host}", watch))
+        return self._programs[-1]
 
     def _tcpdump(self, words: list[str], host: str | None, name: str | None = None) -> None:
         log = self.directory / f"tcpdump-{name or host or 'switch'}.log"

@@ -20,6 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "rest": ("mip6core", "deploy.config"),
     "rest.cli": ("mip6core", "deploy.config", "deploy.ovs", "deploy.shim"),
     "rest.cli.flows": ("ryu_apps.cookies", "ryu_apps.pipeline"),
+    "rest.cli.trace": ("mip6core", "deploy.shim", "ryu_apps.cookies", "ryu_apps.pipeline"),
     "ryu_apps": ("mip6core", "deploy.config"),
     "ryu_apps.app": ("mip6core", "deploy.config", "rest.service"),
     "ryu_apps.switch": ("mip6core", "deploy.config", "rest.service"),

@@ -168,6 +168,13 @@ def _add_debug(commands: Subparsers[argparse.ArgumentParser]) -> None:
     capture.add_argument("file", metavar="FILE", help="made anew")
     capture.add_argument("--seconds", type=_positive, default=60, metavar="N", help="(default: %(default)s)")
     capture.add_argument("--home-address", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
+    what = "what happens to a packet between these two, both ways, and why; on the machine of the switch, as root"
+    trace = _remote(commands, "trace", "trace:trace", what)
+    trace.add_argument("home_address", type=_address, metavar="HOME_ADDRESS")
+    trace.add_argument("correspondent", type=_address, metavar="CORRESPONDENT")
+    bundle = _remote(commands, "bundle", "bundle:bundle", "what a bug report needs, in one archive without keys")
+    bundle.add_argument("file", nargs="?", metavar="FILE", help="made anew (default: mip6-bundle-DATE.tar.gz)")
+    bundle.add_argument("--log", metavar="FILE", help="the controller's log (default: the journal's)")
 
 
 def _add_clear(parser: argparse.ArgumentParser) -> None:

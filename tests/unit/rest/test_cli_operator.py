@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -252,3 +254,34 @@ def test_the_categories_that_the_command_line_knows_are_those_of_the_flows() -> 
 
     assert set(FLOW_CATEGORIES) == {category.name.lower() for category in Category}
     assert set(flows.CATEGORIES) == set(Category)
+
+
+def test_the_new_words_of_the_table_of_old_ones_are_words_of_the_command_line() -> None:
+    from rest.cli.main import parser
+
+    text = (ROOT / "docs" / "old-words.md").read_text()
+    commands = re.findall(r"`mip6ctl ([^`]*)`", text)
+    assert len(commands) > 20
+    for command in commands:
+        words = re.sub(r"\[([^\]]*)\]", r"\1", command).replace("PREFIX", "2001:db8::/64").split()
+        words = ["2001:db8::1" if word == "HOME_ADDRESS" else word for word in words]
+        if words == ["trace"]:
+            words += ["2001:db8::1", "2001:db8::2"]
+        if words[:2] == ["keys", "generate"]:
+            words += ["--home-address", "2001:db8::1", "--home-agent", "2001:db8::2"]
+        assert parser().parse_args(words).run
+
+
+def test_the_keys_in_it_are_keys_of_the_configuration_file() -> None:
+    schema = json.dumps(json.loads((ROOT / "docs" / "mip6.schema.json").read_text()))
+    table = (ROOT / "docs" / "old-words.md").read_text().partition("## Keys of mip6d.conf")[2]
+    new = [line.split("|")[2] for line in table.splitlines() if line.startswith("| `")]
+    words = {
+        word
+        for cell in new
+        for quoted in re.findall(r"`([^`]*)`", cell)
+        if not quoted.startswith("mip6ctl")
+        for word in re.findall(r"[a-z_]{3,}", quoted)
+    }
+    assert len(words) > 15
+    assert [word for word in sorted(words) if f'"{word}"' not in schema] == []

@@ -1,4 +1,4 @@
-"""The documentation names only what there is: pages, files, commands, configuration keys, REST paths, metrics, counters."""
+"""The documentation names only what there is: pages, files, commands, keys, REST paths, metrics, counters."""
 
 from __future__ import annotations
 

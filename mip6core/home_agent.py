@@ -269,6 +269,7 @@ class HomeAgent:
         Raises ValueError as at the start. The rates of errors are not changed.
         """
         actions = self.tick(now)
+        self.limits = limits
         self._authenticator.set_associations(associations)
         self._registrations.set_rules(limits, access, now, actions)
         return actions

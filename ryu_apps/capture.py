@@ -32,6 +32,9 @@ class Captures:
         self._tap = tap
         self._running: set[Capture] = set()
 
+    def __len__(self) -> int:
+        return len(self._running)
+
     def start(self, home_addresses: Prefix | None, seconds: float) -> Capture | None:
         """Begin one: of the signalling about some home addresses, or of all. None: there are too many."""
         if len(self._running) >= MAX_CAPTURES:

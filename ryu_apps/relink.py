@@ -33,7 +33,7 @@ class Relink:
         self._rules()
         for datapath in list(app.datapaths):
             self._switch(datapath)
-        known = pipeline.meters(punt_rates(self._before.limits.punt_rates))
+        known = frozenset(pipeline.meters(punt_rates(self._before.limits.punt_rates)))
         wanted = pipeline.meters(punt_rates(self._after.limits.punt_rates))
         for switch in set(app.switches.values()):
             for meter in wanted:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mip6core.home_agents_list import MAX_HOME_AGENTS
 from mip6core.reassembly import ReassemblyLimits
-from ryu_apps import event_log, known_networks, narrow_paths, neighbours
+from ryu_apps import capture, event_log, known_networks, narrow_paths, neighbours
 from ryu_apps.home_bridge import HomeBridge
 
 if TYPE_CHECKING:
@@ -45,3 +45,4 @@ def sizes(app: HomeAgentApp) -> Iterator[Size]:
     yield Size("narrow_paths", narrow, narrow_paths.MAX_PATHS * len(homes))
     yield Size("events", len(app.event_log), event_log.CAPACITY)
     yield Size("watchers", app.event_log.watchers, event_log.MAX_WATCHERS)
+    yield Size("captures", len(app.captures), capture.MAX_CAPTURES)

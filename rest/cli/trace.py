@@ -36,6 +36,29 @@ WHY_DROPPED: Final = {
     "classify": "what comes in this form is of no use here",
 }
 
+# What the flows of every link do, by table.
+TABLES: Final = {
+    Table.CLASSIFY: "which kind of packet it is",
+    Table.REVERSE_TUNNEL: "what no binding accepts ends here",
+    Table.HOME_ADDRESS_OPTION: "what no binding of the correspondent accepts ends here",
+    Table.ROUTE_OPTIMIZATION: "no optimised route for it",
+    Table.BINDINGS: "no binding for its destination",
+    Table.ENCAPSULATE: "hop limit and size are looked at",
+    Table.TUNNEL_OUTPUT: "into the tunnel port",
+    Table.FORWARD: "forwarded as a router does",
+    Table.DELIVER: "to a neighbour whose link-layer address is not known yet",
+    Table.NEIGHBOR_DISCOVERY: "Neighbor Discovery",
+}
+PUNTS: Final = {
+    Punt.SIGNALLING: "signalling, which the protocol answers",
+    Punt.UNRESOLVED: "the neighbour is resolved first, and gets the packet then",
+    Punt.TUNNEL_ERROR: "its sender is told that it is too big, or its hop limit used up",
+    Punt.ROUTE_TOO_BIG: "its sender is told that it is too big for a routing header",
+    Punt.UNREACHABLE: "its sender is told that the address is unreachable",
+    Punt.UNBOUND: "no binding accepts its Home Address option: a Binding Error is the answer",
+    Punt.UNBOUND_CORRESPONDENT: "no binding accepts its Home Address option: a Binding Error is the answer",
+}
+
 
 @dataclass
 class Step:
@@ -207,8 +230,11 @@ def read(printed: str, direction: Direction) -> None:
             ours = cookies.is_ours(cookie)
             category = Category(cookies.category(cookie)) if ours else None
             meaning = CATEGORIES[category] if category is not None else "a flow of the operator's"
-            if category == Category.PUNT:
-                meaning = f"to the controller: {Punt(cookies.item(cookie)).name.lower()}"
+            if category == Category.PIPELINE:
+                meaning = TABLES.get(Table(int(step[1])), meaning)
+            elif category == Category.PUNT:
+                kind = Punt(cookies.item(cookie))
+                meaning = f"to the controller: {PUNTS.get(kind, kind.name.lower().replace('_', ' '))}"
             name = None if category is None else category.name.lower()
             table = _table(int(step[1]))
             direction.steps.append(Step(table, int(step[3]), name, step[2] or "any", meaning))
@@ -231,7 +257,7 @@ def _conclude(direction: Direction) -> None:
         direction.dropped = True
         direction.outcome = f"dropped: {_why(last)}"
     else:
-        direction.outcome = f"is forwarded as it is (datapath: {actions})"
+        direction.outcome = f"is forwarded (datapath: {actions})"
 
 
 def _why(last: Step | None) -> str:

@@ -60,7 +60,8 @@ async function* watch(lastId) {
 
 function keep(binding) {
   const before = bindings.get(binding.home_address);
-  binding.until = Date.now() + binding.remaining_lifetime * 1000;
+  const left = binding.remaining_lifetime; // null: it has no end
+  binding.until = left === null ? Infinity : Date.now() + left * 1000;
   binding.changed = before && before.care_of_address !== binding.care_of_address ? Date.now() : before?.changed;
   if (before || bindings.size < MAX_LOADED) bindings.set(binding.home_address, binding);
 }
@@ -176,7 +177,7 @@ function complain(text) {
 
 function seconds(until) {
   const left = Math.max(0, Math.round((until - Date.now()) / 1000));
-  return left < 120 ? `${left} s` : left < 7200 ? `${Math.floor(left / 60)} min` : `${Math.floor(left / 3600)} h`;
+  return left === Infinity ? "for ever" : left < 120 ? `${left} s` : left < 7200 ? `${Math.floor(left / 60)} min` : `${Math.floor(left / 3600)} h`;
 }
 
 // The first 64 bits of an address, as a prefix.
@@ -347,7 +348,7 @@ function drawNode() {
     "home link": binding.home_link,
     state: binding.state.replaceAll("_", " "),
     sequence: binding.sequence,
-    lifetime: `${binding.lifetime} s, ${seconds(binding.until)} left`,
+    lifetime: binding.lifetime === null ? "for ever" : `${binding.lifetime} s, ${seconds(binding.until)} left`,
     flags: Object.entries(binding.flags).filter(([, set]) => set).map(([name]) => name.replaceAll("_", " ")).join(", "),
     registered: binding.registered_at,
     updated: binding.updated_at,

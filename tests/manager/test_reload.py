@@ -64,7 +64,9 @@ def test_what_can_be_applied_is_and_the_rest_is_told(manager: Start) -> None:
     assert shown["rest"]["port"] == running.port
     prefixes = running.call("GET", "/v1/prefixes")[1]["prefixes"]
     assert [entry["prefix"] for entry in prefixes] == ["2001:db8:1::/64", "2001:db8:11::/64"]
-    assert scrape(running)["mip6_bindings_limit"] == {(): 5}
+    metrics = scrape(running)
+    assert metrics["mip6_bindings_limit"] == {(): 5}
+    assert metrics["mip6_table_limit"][(("table", "bindings"),)] == 5
     again = reload(running)  # what waits for a restart is told each time
     assert (again["result"], again["applied"], settings(again["needs_restart"])) == ("needs_restart", [], ["rest.port"])
 

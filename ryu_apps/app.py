@@ -140,6 +140,7 @@ class HomeAgentApp(RyuApp):
         if layout is None:
             return
         bridge = Bridge(layout, config.address, config.router, datapath.send, self.clock, self.statistics)
+        bridge.outbox.measure = self.metrics.switch_answered
         home: HomeBridge | None = None
         if isinstance(config, HomeLinkConfig):
             home_layout = layouts.home_layout(config, self.gateway.active)

@@ -175,7 +175,7 @@ class Bridge:
         self.ready = False  # the flows are on their way; until then nothing is handed to an engine
         self.confirmed = False  # and the switch has said that they are in
         self.roles: dict[str, Role[Any]] = {}  # by the name of the link
-        self.outbox = Outbox(send, self._refused)
+        self.outbox = Outbox(send, self._refused, clock)
         self.neighbours = NeighbourTable(self)
         self.known_networks = KnownNetworks(self)
         self._sources = SourceLimiter(MAX_PER_SOURCE, MAX_SOURCES)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # of `Metrics.text`
 LAG_INTERVAL: Final = 1.0  # seconds between two looks at how late the event loop is
+LATENCY_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 _STATUS: Final = re.compile(r"(ba|be)_sent_([0-9]+)")
@@ -46,12 +47,31 @@ class Metrics:
         self.reloader: Reloader | None = None  # None: not there yet
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        self._installation = Histogram(
+            "mip6_flow_installation_seconds",
+            "From the flows of some bindings, written together, to the switch's word that they are in",
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._acknowledgement = Histogram(
+            "mip6_acknowledgement_seconds",
+            "From when a Binding Update has been handled to its acknowledgement, which waits for its flows; "
+            "the longest of some that are written together",
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
         self._lag = Histogram(
             "mip6_event_loop_lag_seconds",
             "How much later than asked for the event loop came back",
             buckets=LAG_BUCKETS,
             registry=self._registry,
         )
+
+    def switch_answered(self, installation: float, acknowledgement: float | None) -> None:
+        """See `Outbox.measure`, seconds."""
+        self._installation.observe(installation)
+        if acknowledgement is not None:
+            self._acknowledgement.observe(acknowledgement)
 
     def watch_event_loop(self) -> None:
         """For ever."""

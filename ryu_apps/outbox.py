@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,6 +22,8 @@ class _Batch:
     bindings: dict[int, Hashable] = field(default_factory=dict)  # by the xid of the flow messages
     refused: set[Hashable] = field(default_factory=set)
     then: list[Callable[[], None]] = field(default_factory=list)
+    began: float = 0.0  # monotonic seconds: when it got its first promise,
+    written: float = 0.0  # and when the switch got the barrier
 
     def __bool__(self) -> bool:
         return bool(self.promises or self.bindings or self.then)
@@ -34,9 +37,17 @@ class Outbox:
     10.3.1) are held until the reply to a barrier behind their flows, and dropped if one of those was refused.
     """
 
-    def __init__(self, send: Callable[[bytes], object], refused: Callable[[Hashable], None]) -> None:
+    def __init__(
+        self,
+        send: Callable[[bytes], object],
+        refused: Callable[[Hashable], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._send = send
         self._refused = refused
+        self._clock = clock
+        # Told for each barrier how long the switch took, and how long the first acknowledgement behind it has waited.
+        self.measure: Callable[[float, float | None], None] = lambda installation, acknowledgement: None
         self._messages: list[bytes] = []
         self.put = self._messages.append  # sends a message with the next write
         self._batch = _Batch()
@@ -61,6 +72,8 @@ class Outbox:
 
     def promise(self, binding: Hashable, packet_out: bytes) -> None:
         """Send a packet when all messages put so far have been carried out."""
+        if not self._batch.promises:
+            self._batch.began = self._clock()
         self._batch.promises.append((binding, packet_out))
 
     def then(self, action: Callable[[], None]) -> None:
@@ -73,6 +86,7 @@ class Outbox:
             xid = self.next_xid()
             self._messages.append(templates.barrier_request(xid))
             self._waiting[xid] = self._batch
+            self._batch.written = self._clock()
             self._batch = _Batch()
         if not self._messages:
             return
@@ -88,6 +102,8 @@ class Outbox:
         batch = self._waiting.pop(xid, None)
         if batch is None:
             return False
+        now = self._clock()
+        self.measure(now - batch.written, now - batch.began if batch.promises else None)
         refused = batch.refused
         self._messages += [message for binding, message in batch.promises if binding not in refused]
         for binding in refused:

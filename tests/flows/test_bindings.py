@@ -264,3 +264,10 @@ def test_cleared_by_the_operator(registered: Campus) -> None:
     assert campus.manager.request(f"/v1/bindings/{HOME_ADDRESS}", "DELETE")[0] == 404
     assert mobile.register(sequence=mobile.sequence - 50) == 0
     assert LOCAL.ping(HOME_ADDRESS) == 3
+
+
+def test_how_long_flows_and_acknowledgements_took_is_in_the_metrics(registered: Campus) -> None:
+    text = run(["curl", "-s", "http://127.0.0.1:8080/metrics"]).stdout
+    for name in ("mip6_flow_installation_seconds", "mip6_acknowledgement_seconds"):
+        count = next(line for line in text.splitlines() if line.startswith(f"{name}_count"))
+        assert float(count.split()[1]) >= 1

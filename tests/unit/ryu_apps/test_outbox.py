@@ -97,3 +97,21 @@ def test_what_is_put_while_a_write_waits_comes_after_it() -> None:
     outbox.flush()
     outbox.flush()
     assert order == [b"first", b"second"]
+
+
+def test_the_switch_and_the_acknowledgements_are_timed() -> None:
+    now, told = [10.0], []
+    outbox = Outbox(lambda octets: None, lambda home: None, lambda: now[0])
+    outbox.measure = lambda installation, acknowledgement: told.append((installation, acknowledgement))
+    outbox.next_flow_xid(HOME)
+    outbox.promise(HOME, b"first")
+    now[0] = 10.5
+    outbox.promise(HOME, b"second")
+    outbox.flush()
+    now[0] = 12.0
+    assert outbox.barrier_reply(2)
+    outbox.then(lambda: None)
+    outbox.flush()
+    now[0] = 15.0
+    assert outbox.barrier_reply(3)
+    assert told == [(1.5, 2.0), (3.0, None)]

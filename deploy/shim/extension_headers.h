@@ -78,8 +78,44 @@ static __always_inline int only_padding(const __u8 *options, const __u32 length,
 	return skip == 0;
 }
 
+/*
+ * Where in the options header at `offset`, of header_length() `length`, the Home Address option is: 0 if it has none. Else
+ * there is nothing in it but options that a node skips if it does not know them (RFC 8200 section 4.2), padding of any
+ * length among them: the header can be taken off. UNFIT_OPTIONS if it cannot: an option that asks for something else, a
+ * Home Address option twice or not at 8n + 6, an option that is cut off, more than MAX_OPTIONS_HEADER bytes.
+ *
+ * Not static, like has_home_address: such a function the verifier looks at once, and not once more for every call.
+ */
+#define UNFIT_OPTIONS (-1)
+
+__noinline int home_address_place(struct xdp_md *ctx, __u32 offset, __u64 length)
+{
+	__u8 header[MAX_OPTIONS_HEADER + 8] = {}; /* whatever is behind the header is as good as Pad1 */
+	__u32 next = 2;
+	int place = 0;
+
+	if (!length || length > MAX_OPTIONS_HEADER || bpf_xdp_load_bytes(ctx, offset, header, length))
+		return UNFIT_OPTIONS;
+#pragma nounroll
+	for (__u32 i = 2; i < MAX_OPTIONS_HEADER; i++) {
+		if (i < next || header[i] == OPTION_PAD1)
+			continue;
+		next = i + 2 + header[i + 1];
+		if (next > length)
+			return UNFIT_OPTIONS;
+		if (header[i] == OPTION_HOME_ADDRESS) {
+			if (place || i % 8 != 6 || header[i + 1] != sizeof(struct in6_addr))
+				return UNFIT_OPTIONS;
+			place = i;
+		} else if (header[i] & OPTION_ACTION) {
+			return UNFIT_OPTIONS;
+		}
+	}
+	return place;
+}
+
 /* Whether an options header, whatever else it holds, has a Home Address option; or more options than can be looked at. */
-static __noinline int has_home_address(struct xdp_md *ctx, __u32 offset)
+__noinline int has_home_address(struct xdp_md *ctx, __u32 offset)
 {
 	__u8 option[2];
 	__u32 end;

@@ -98,24 +98,26 @@ static __always_inline __sum16 updated_checksum(__sum16 checksum, struct checksu
 }
 
 /*
- * Translates the ICMPv6 error at `offset`, if it is one about a correspondent's packet of ours; else leaves it as it is.
- * The error is the first header or, a mobile node's own, behind a Home Address option of the usual length. Where the Routing Header has been used up, the
- * destination is the home address already (RFC 6275 section 6.4.3).
+ * Translates the ICMPv6 error, if it is one about a correspondent's packet of ours; else leaves it as it is.
+ * The error is the first header or, a mobile node's own, behind `front` bytes of an options header with a Home Address
+ * option. Where the Routing Header has been used up, the destination is the home address already (RFC 6275 section 6.4.3).
  */
-static __noinline int error_in(struct xdp_md *ctx, __u32 offset)
+static __noinline int error_in(struct xdp_md *ctx, __u64 front)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct checksummed before, after;
 	__u8 hop_by_hop[MAX_HOP_BY_HOP] = {};
-	struct home_address_header option;
+	__u8 front_header[MAX_OPTIONS_HEADER];
 	struct routing_header routing;
 	struct icmp_error error;
 	union headers outer;
+	__u32 offset = HEADERS + front;
 	__u32 payload, quoted, parameter;
 	__u64 options = 0;
 	__u8 next;
 
-	if (data + HEADERS > end || bpf_xdp_load_bytes(ctx, offset, &error, sizeof(error)) || !is_error(error.type))
+	if (front > MAX_OPTIONS_HEADER || data + HEADERS > end ||
+	    bpf_xdp_load_bytes(ctx, offset, &error, sizeof(error)) || !is_error(error.type))
 		return XDP_PASS;
 	copy_headers(&outer, headers_at(data));
 	next = error.quoted.nexthdr;
@@ -163,7 +165,7 @@ static __noinline int error_in(struct xdp_md *ctx, __u32 offset)
 	outer.ip.payload_len = bpf_htons(payload);
 
 	/* What comes before the Routing Header moves up to what comes behind it. */
-	if (offset > HEADERS && bpf_xdp_load_bytes(ctx, HEADERS, &option, sizeof(option)))
+	if (front && bpf_xdp_load_bytes(ctx, HEADERS, front_header, front))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	if (bpf_xdp_adjust_head(ctx, ROUTE_OVERHEAD))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
@@ -172,7 +174,7 @@ static __noinline int error_in(struct xdp_md *ctx, __u32 offset)
 	if (data + HEADERS > end)
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	copy_headers(headers_at(data), &outer);
-	if ((offset > HEADERS && bpf_xdp_store_bytes(ctx, HEADERS, &option, sizeof(option))) ||
+	if ((front && bpf_xdp_store_bytes(ctx, HEADERS, front_header, front)) ||
 	    bpf_xdp_store_bytes(ctx, offset, &error, sizeof(error)) ||
 	    (options && bpf_xdp_store_bytes(ctx, offset + ICMP_ERROR, hop_by_hop, options)))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);

@@ -38,8 +38,7 @@ static __always_inline int correspondent_in(struct xdp_md *ctx, __u32 next)
 	__u8 header[2];
 
 	if (next == NEXT_DESTINATION_OPTIONS && !bpf_xdp_load_bytes(ctx, HEADERS, header, sizeof(header)) &&
-	    header[0] == NEXT_ICMPV6 && header[1] == ROUTE_LENGTH &&
-	    error_in(ctx, HEADERS + HOME_ADDRESS_HEADER) != XDP_PASS)
+	    header[0] == NEXT_ICMPV6 && error_in(ctx, header_length(header[1])) != XDP_PASS)
 		return XDP_DROP;
 	return route_in(ctx);
 }
@@ -48,6 +47,7 @@ static __always_inline int correspondent_in(struct xdp_md *ctx, __u32 next)
 static __always_inline int extended_in(struct xdp_md *ctx, __u32 next, int is_home_agent)
 {
 	int final = final_header(ctx, HEADERS, next);
+	__u32 length;
 	int verdict;
 
 	switch (final) {
@@ -58,8 +58,11 @@ static __always_inline int extended_in(struct xdp_md *ctx, __u32 next, int is_ho
 	case CHAIN_TOO_LONG:
 		return count(INGRESS_CHAIN_DROPPED, XDP_DROP);
 	}
-	if (is_home_agent && final == NEXT_IPV6 && next == NEXT_DESTINATION_OPTIONS && is_limit_header(ctx))
-		return tunnel_in(ctx, LIMIT_HEADER);
+	if (is_home_agent && final == NEXT_IPV6 && next == NEXT_DESTINATION_OPTIONS) {
+		length = limit_header_length(ctx);
+		if (length)
+			return tunnel_in(ctx, length);
+	}
 	if (next == NEXT_DESTINATION_OPTIONS || next == NEXT_HOP_BY_HOP) {
 		verdict = correspondent_in(ctx, next);
 		if (verdict != NO_CORRESPONDENT)
@@ -130,7 +133,7 @@ int mip6_ingress(struct xdp_md *ctx)
 	case NEXT_ICMPV6:
 		if (data + HEADERS + 1 > end || !is_error(*(__u8 *)(data + HEADERS)))
 			return XDP_PASS;
-		return error_in(ctx, HEADERS);
+		return error_in(ctx, 0);
 	default:
 		return XDP_PASS;
 	}

@@ -62,7 +62,10 @@ static __noinline int verdict_behind_option(struct xdp_md *ctx, __u32 offset, __
 
 /*
  * Section 9.3.1: the home address in the option is the source of the packet for everybody above, if the flows find a
- * binding to the source on the wire. Whatever lies behind the IPv6 payload (Ethernet padding) moves along.
+ * binding to the source on the wire. The option's header is taken off with all that is in it. In the one that mobile nodes
+ * send, of 24 octets, that is padding. In any other one up to MAX_OPTIONS_HEADER it may also be options which say that a
+ * node that does not know them skips them: the correspondent, which would have skipped them, does not see them. One that
+ * asks for anything else is the host's business, and the packet with it. Whatever lies behind the IPv6 payload (Ethernet padding) moves along.
  * A verdict, or NO_CORRESPONDENT if this is none of ours: no Home Address option, or not to a correspondent.
  */
 #define NO_CORRESPONDENT (-1)
@@ -76,9 +79,9 @@ static __noinline int route_in(struct xdp_md *ctx)
 	union headers outer;
 	struct ipv6hdr inner;
 	struct gre *gre;
-	__u64 options = 0;
+	__u64 options = 0, length;
 	__u32 payload;
-	int is_usual, verdict;
+	int is_usual, place, verdict;
 
 	if (data + HEADERS > end)
 		return NO_CORRESPONDENT;
@@ -99,12 +102,19 @@ static __noinline int route_in(struct xdp_md *ctx)
 	if (!correspondent)
 		return NO_CORRESPONDENT;
 
+	length = header_length(option.length);
+	if (!is_usual) {
+		place = home_address_place(ctx, HEADERS + options, length);
+		if (place <= 0 || bpf_xdp_load_bytes(ctx, HEADERS + options + place + 2, &option.home_address,
+						     sizeof(option.home_address)))
+			return count(INGRESS_HOME_ADDRESS_PASSED, XDP_PASS);
+	}
 	payload = bpf_ntohs(outer.ip.payload_len);
-	if (!is_usual || options > MAX_HOP_BY_HOP || HEADERS + payload > bpf_xdp_get_buff_len(ctx) ||
-	    payload < options + HOME_ADDRESS_HEADER || payload + ROUTE_OVERHEAD > 0xffff ||
+	if (options > MAX_HOP_BY_HOP || HEADERS + payload > bpf_xdp_get_buff_len(ctx) ||
+	    payload < options + length || payload + ROUTE_OVERHEAD > 0xffff ||
 	    (options && (bpf_xdp_load_bytes(ctx, HEADERS, hop_by_hop, options) || has_home_address(ctx, HEADERS))))
 		return count(INGRESS_HOME_ADDRESS_PASSED, XDP_PASS);
-	verdict = verdict_behind_option(ctx, HEADERS + options + HOME_ADDRESS_HEADER, option.next,
+	verdict = verdict_behind_option(ctx, HEADERS + options + length, option.next,
 					correspondent->esp_is_signalling);
 	if (verdict != INGRESS_HOME_ADDRESS)
 		return count(verdict, XDP_PASS);
@@ -112,14 +122,14 @@ static __noinline int route_in(struct xdp_md *ctx)
 	inner = outer.ip;
 	inner.saddr = option.home_address;
 	inner.nexthdr = options ? NEXT_HOP_BY_HOP : option.next;
-	inner.payload_len = bpf_htons(payload - HOME_ADDRESS_HEADER);
+	inner.payload_len = bpf_htons(payload - length);
 	/* OVS takes tunnel packets only out of frames to the end point's own MAC. */
 	__builtin_memcpy(outer.ethernet.h_dest, correspondent->bridge_mac, ETH_ALEN);
 	outer.ip.daddr = correspondent->end_point;
 	outer.ip.nexthdr = NEXT_GRE;
-	outer.ip.payload_len = bpf_htons(payload + GRE_WITH_KEY + IPV6_HEADER - HOME_ADDRESS_HEADER);
+	outer.ip.payload_len = bpf_htons(payload + GRE_WITH_KEY + IPV6_HEADER - length);
 
-	if (bpf_xdp_adjust_head(ctx, (int)HOME_ADDRESS_HEADER - (int)(GRE_WITH_KEY + IPV6_HEADER)))
+	if (bpf_xdp_adjust_head(ctx, (int)length - (int)(GRE_WITH_KEY + IPV6_HEADER)))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;

@@ -7,20 +7,24 @@
 #include "wire.h"
 
 /*
- * Whether the Destination Options header behind the outer IPv6 header holds nothing but a Tunnel Encapsulation Limit and
- * padding, and is followed by an IPv6 packet (RFC 2473 section 4.1.1: what Linux ip6tnl sends by default). Nobody has
- * reason to pad those three octets of option beyond the eight of the shortest header, so longer ones are not looked at.
- * The limit itself binds nodes that encapsulate the tunnel packet once more, not the one that unpacks it.
+ * Bytes of the Destination Options header behind the outer IPv6 header if an IPv6 packet follows it and it can be taken
+ * off, else 0. Eight octets of a Tunnel Encapsulation Limit and padding are what Linux ip6tnl sends by default (RFC 2473
+ * section 4.1.1). Longer padding, and options that say that a node which does not know them skips them, go as well. The
+ * limit itself binds nodes that encapsulate the tunnel packet once more, not the one that unpacks it.
  */
 #define LIMIT_HEADER 8u
 
-static __noinline int is_limit_header(struct xdp_md *ctx)
+static __noinline __u32 limit_header_length(struct xdp_md *ctx)
 {
 	__u8 header[LIMIT_HEADER];
+	__u64 length;
 
-	if (bpf_xdp_load_bytes(ctx, HEADERS, header, sizeof(header)))
+	if (bpf_xdp_load_bytes(ctx, HEADERS, header, sizeof(header)) || header[0] != NEXT_IPV6)
 		return 0;
-	return header[0] == NEXT_IPV6 && header[1] == 0 && only_padding(header + 2, LIMIT_HEADER - 2, 1);
+	length = header_length(header[1]);
+	if (length == LIMIT_HEADER && only_padding(header + 2, LIMIT_HEADER - 2, 1))
+		return LIMIT_HEADER;
+	return home_address_place(ctx, HEADERS, length) ? 0 : length;
 }
 
 /*

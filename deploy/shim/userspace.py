@@ -41,7 +41,7 @@ BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
 # and order are published: new ones go to the end.
 COUNTERS: Final = (
     "ingress_tunnel",  # converted: IPv6 right behind the outer header
-    "ingress_tunnel_limit",  # converted: behind a Tunnel Encapsulation Limit option
+    "ingress_tunnel_limit",  # converted: behind a Tunnel Encapsulation Limit or other options to be skipped
     "ingress_fragment_passed",  # fragments of a tunnel packet, left to the kernel
     "ingress_options_passed",  # tunnel packets behind other extension headers, left to the kernel
     "ingress_gre_dropped",  # real GRE, which would get around the flows' check of the tunnel's source
@@ -59,7 +59,7 @@ COUNTERS: Final = (
     "egress_error_dropped",  # the kernel refused to take the header away
     "ingress_home_address",  # converted: a Home Address option taken off
     "ingress_signalling_passed",  # Home Address option and Mobile IPv6's own messages, AH, a home agent's ESP, ND
-    "ingress_home_address_passed",  # a Home Address option twice, in the wrong place, or with other options
+    "ingress_home_address_passed",  # a Home Address option twice, in the wrong place, or with options not to be skipped
     "ingress_icmp_error",  # converted: quotes a packet as the correspondent sent it, without the Routing Header
     "ingress_icmp_error_passed",  # quotes too little of such a packet, or points into the Routing Header
     "egress_route_optimization",  # converted: a Type 2 Routing Header put in

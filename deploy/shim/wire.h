@@ -32,6 +32,7 @@ enum {
 	OPTION_TUNNEL_ENCAPSULATION_LIMIT = 4,
 	OPTION_HOME_ADDRESS = 0xc9,
 };
+#define OPTION_ACTION 0xc0 /* these bits of a type say what becomes of an unknown option's packet; 0: skip the option */
 
 #define GRE_KEY_PRESENT bpf_htons(0x2000) /* RFC 2890 section 2 */
 /* The GRE key names the wire format. */
@@ -77,6 +78,9 @@ struct home_address_header {
 #define HOME_ADDRESS_HEADER ((__u32)sizeof(struct home_address_header))
 #define ROUTE_OVERHEAD ((__u32)sizeof(struct routing_header))
 #define ROUTE_LENGTH (ROUTE_OVERHEAD / 8 - 1)
+
+/* Longest Destination Options header that is taken off. */
+#define MAX_OPTIONS_HEADER 72u
 
 /* Longest hop-by-hop options that are moved out of the way of what comes and goes behind them. */
 #define MAX_HOP_BY_HOP 64u

@@ -196,16 +196,20 @@ def test_wrong_checksum_stays_wrong(uplink: Uplink) -> None:
     assert uplink.coming_in(bytes(frame)) == [bytes(expected)]
 
 
-def test_error_of_the_mobile_node_itself(uplink: Uplink) -> None:
+@pytest.mark.parametrize("padding", [[], [PadN(optdata=bytes(6))], [PadN(optdata=bytes(46))]], ids=[24, 32, 72])
+def test_error_of_the_mobile_node_itself(uplink: Uplink, padding: list[Packet]) -> None:
     """From its home address, like all it sends to the correspondent: translated, and converted."""
 
     def message(source: str, destination: str, *headers: Packet) -> Packet:
         return joined(IPv6(src=source, dst=destination, **FIELDS), *headers)
 
     unreachable = ICMPv6DestUnreach(code=4)
-    home_address = IPv6ExtHdrDestOpt(options=[HAO(hoa=HOME)])
+    home_address = IPv6ExtHdrDestOpt(options=[HAO(hoa=HOME), *padding])
     quoted = Raw(bytes(optimized(ROUTING, DATA)))
+    # scapy itself takes the home address into the checksum only where no other option is with it.
+    unreachable.cksum = IPv6(bytes(message(HOME, CORRESPONDENT, unreachable, quoted)))[ICMPv6DestUnreach].cksum
     frame = Ether(src=ROUTER_MAC, dst=BRIDGE_MAC) / message(CARE_OF, CORRESPONDENT, home_address, unreachable, quoted)
+    unreachable.cksum = None
     frames, moved = arriving(uplink, frame)
     inner = message(HOME, CORRESPONDENT, unreachable, Raw(bytes(plain(DATA))))
     tunnel = IPv6(src=CARE_OF, dst=OFFICE_END_POINT, nh=47, **FIELDS) / GRE(proto=0x86DD, key_present=1, key=1)

@@ -69,6 +69,11 @@ def test_tunnel_packet_becomes_gre(uplink: Uplink, inner: Packet) -> None:
         pytest.param(b"\x01\x01\x00\x04\x01\x04", id="padding first"),
         pytest.param(b"\x00\x04\x01\x04\x01\x00", id="padding around"),
         pytest.param(b"\x01\x04\x00\x00\x00\x00", id="padding only"),
+        pytest.param(b"\x04\x02\x04\x04\x01\x00", id="limit of wrong length, to be skipped like any unknown option"),
+        pytest.param(b"\x04\x01\x04\x01\x09" + bytes(9), id="long padding behind"),
+        pytest.param(b"\x01\x09" + bytes(9) + b"\x04\x01\x04", id="long padding first"),
+        pytest.param(b"\x04\x01\x04" + bytes(67), id="72 octets"),
+        pytest.param(b"\x3e\x0c" + bytes(12), id="unknown option"),
     ],
 )
 def test_encapsulation_limit_is_taken_off(uplink: Uplink, options: bytes) -> None:
@@ -133,9 +138,19 @@ FRAGMENTABLE = bytes(INNER)
         ),
         pytest.param(outer(nh=0) / option(41) / INNER, "ingress_options_passed", id="hop-by-hop options"),
         pytest.param(
-            outer(nh=60) / option(41, b"\x04\x02\x04\x04\x01\x00") / INNER,
+            outer(nh=60) / option(41, b"\x04\x01\x04\x01\x01\x00\x84\x06" + bytes(6)) / INNER,
             "ingress_options_passed",
-            id="limit of wrong length",
+            id="option not to be skipped",
+        ),
+        pytest.param(
+            outer(nh=60) / option(41, b"\x04\x01\x04\x01\x0a" + bytes(9)) / INNER,
+            "ingress_options_passed",
+            id="longer padding too long",
+        ),
+        pytest.param(
+            outer(nh=60) / option(41, b"\x04\x01\x04\x01\x49" + bytes(73)) / INNER,
+            "ingress_options_passed",
+            id="longer than anybody sends",
         ),
         pytest.param(
             outer(nh=60) / option(41, b"\x01\x05" + bytes(4)) / INNER, "ingress_options_passed", id="padding too long"

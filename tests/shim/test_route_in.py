@@ -78,6 +78,8 @@ def raw_options(next_header: int, options: bytes) -> Raw:
 
 
 ADDRESS_OPTION = b"\xc9\x10" + bytes(HOME_ADDRESS)[2:]
+PADDING = bytes([1, 2, 0, 0])
+LIMIT = b"\x04\x01\x04"  # Tunnel Encapsulation Limit; its type says that it may be skipped
 DATA = UDP(sport=1, dport=2) / Raw(b"payload")
 FRAGMENT = IPv6ExtHdrFragment(nh=17, m=1, id=9) / Raw(bytes(range(48)))
 LAST_FRAGMENT = IPv6ExtHdrFragment(nh=17, offset=6, id=9) / Raw(bytes(13))
@@ -123,6 +125,41 @@ def test_no_upper_layer(uplink: Uplink) -> None:
 def test_padding_of_all_kinds(uplink: Uplink, padding: bytes) -> None:
     """RFC 8200 section 4.2: four octets, in any mix of Pad1 and PadN."""
     frames = uplink.coming_in(wire(raw_options(59, padding + ADDRESS_OPTION), nh=60))
+    assert frames == [converted()]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(PADDING + ADDRESS_OPTION + b"\x01\x06" + bytes(6), id="PadN behind"),
+        pytest.param(PADDING + ADDRESS_OPTION + bytes(8), id="Pad1 behind"),
+        pytest.param(PADDING + ADDRESS_OPTION + b"\x01\x06" + ADDRESS_OPTION[:6], id="padding of any content"),
+        pytest.param(b"\x01\x0a" + bytes(10) + ADDRESS_OPTION, id="PadN before"),
+        pytest.param(bytes(12) + ADDRESS_OPTION, id="Pad1 before"),
+        pytest.param(bytes(52) + ADDRESS_OPTION, id="72 octets of Pad1"),
+        pytest.param(b"\x01\x32" + bytes(50) + ADDRESS_OPTION, id="72 octets, last"),
+        pytest.param(PADDING + ADDRESS_OPTION + b"\x01\x2e" + bytes(46), id="72 octets, first"),
+        pytest.param(LIMIT + b"\x00" + ADDRESS_OPTION, id="option in place of padding"),
+        pytest.param(PADDING + ADDRESS_OPTION + LIMIT + b"\x01\x03" + bytes(3), id="option behind"),
+        pytest.param(b"\x3e\x0a" + bytes(10) + ADDRESS_OPTION, id="unknown option before"),
+        pytest.param(PADDING + ADDRESS_OPTION + b"\x1e\x02\xc9\x10" + PADDING, id="like a home address in an option"),
+        pytest.param(PADDING + ADDRESS_OPTION + b"\x3e\x00" * 12, id="unknown options without contents"),
+    ],
+)
+@pytest.mark.parametrize("hop_by_hop", [False, True], ids=["first", "second"])
+def test_options_to_be_skipped_go_with_the_home_address(uplink: Uplink, options: bytes, hop_by_hop: bool) -> None:
+    """RFC 8200 section 4.2: types with highest bits 00. What else is in the packet stays."""
+    data = Raw(bytes(IPv6(src=HOME, dst=CORRESPONDENT) / DATA)[40:])
+    before = [IPv6ExtHdrHopByHop(nh=60, options=[RouterAlert()])] if hop_by_hop else []
+    behind = [IPv6ExtHdrHopByHop(options=[RouterAlert()])] if hop_by_hop else []
+    frame = wire(*before, raw_options(17, options), data, nh=0 if hop_by_hop else 60)
+    frames, moved = uplink.counted(lambda: uplink.coming_in(bytes(frame) + b"padding"))
+    assert frames == [converted(*behind, DATA) + b"padding"]
+    assert moved == {"ingress_home_address": 1}
+
+
+def test_longer_options_at_the_end_of_the_packet(uplink: Uplink) -> None:
+    frames = uplink.coming_in(wire(raw_options(59, PADDING + ADDRESS_OPTION + bytes(8)), nh=60))
     assert frames == [converted()]
 
 
@@ -190,7 +227,6 @@ def test_esp_is_data_for_hosts_and_signalling_for_home_agents(uplink: Uplink) ->
 
 SECOND_OPTIONS = IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(4))])
 AUTHENTICATION = Raw(bytes([17, 4]) + bytes(22))
-PADDING = bytes([1, 2, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -221,27 +257,11 @@ PADDING = bytes([1, 2, 0, 0])
             "home_address",
             id="in hop-by-hop options, too",
         ),
-        pytest.param(
-            wire(IPv6ExtHdrDestOpt(options=[HOME_ADDRESS, RouterAlert()]), DATA), "home_address", id="and an option"
-        ),
-        pytest.param(
-            wire(IPv6ExtHdrDestOpt(options=[RouterAlert(), HOME_ADDRESS]), DATA), "home_address", id="behind an option"
-        ),
-        pytest.param(
-            wire(raw_options(17, b"\x04\x01\x01\x00" + ADDRESS_OPTION), DATA, nh=60),
-            "home_address",
-            id="behind an option in place of padding",
-        ),
         pytest.param(wire(raw_options(17, ADDRESS_OPTION + PADDING), DATA, nh=60), "home_address", id="not aligned"),
         pytest.param(
             wire(raw_options(17, PADDING + b"\xc9\x0f" + ADDRESS_OPTION[2:]), DATA, nh=60),
             "home_address",
             id="of wrong length",
-        ),
-        pytest.param(
-            wire(raw_options(17, PADDING + ADDRESS_OPTION + b"\x01\x06" + bytes(6)), DATA, nh=60),
-            "home_address",
-            id="longer padding than needed",
         ),
         pytest.param(
             wire(raw_options(17, b"\x01\x03\x00\x00" + ADDRESS_OPTION), DATA, nh=60), None, id="inside padding"
@@ -253,12 +273,63 @@ PADDING = bytes([1, 2, 0, 0])
             "home_address",
             id="behind long hop-by-hop options",
         ),
-        pytest.param(
-            wire(raw_options(17, bytes(14) + b"\xc9\x10" + bytes(16) + bytes(6)), DATA, nh=60),
-            "home_address",
-            id="behind much padding",
-        ),
         pytest.param(wire(raw_options(17, bytes(30)), DATA, nh=60), "home_address", id="options without end"),
+        *(
+            pytest.param(
+                wire(raw_options(17, PADDING + ADDRESS_OPTION + bytes([kind, 6]) + bytes(6)), DATA, nh=60),
+                "home_address",
+                id=f"and an option {kind:#x}, not to be skipped",
+            )
+            for kind in (0x44, 0x84, 0xC4, 0xC0, 0x7E)
+        ),
+        pytest.param(
+            wire(raw_options(17, bytes([0x84, 2, 0, 0]) + ADDRESS_OPTION), DATA, nh=60),
+            "home_address",
+            id="behind an option not to be skipped",
+        ),
+        *(
+            pytest.param(
+                wire(raw_options(17, bytes(at - 2) + ADDRESS_OPTION + bytes(30 - at)), DATA, nh=60),
+                "home_address",
+                id=f"not aligned, at {at}",
+            )
+            for at in (2, 4, 5, 7, 8, 10)
+        ),
+        pytest.param(
+            wire(raw_options(17, PADDING + ADDRESS_OPTION + PADDING + bytes(2) + ADDRESS_OPTION[:2]), DATA, nh=60),
+            "home_address",
+            id="and one cut off",
+        ),
+        pytest.param(
+            wire(raw_options(17, PADDING + ADDRESS_OPTION + b"\x01\x07" + bytes(6)), DATA, nh=60),
+            "home_address",
+            id="and padding cut off",
+        ),
+        pytest.param(
+            wire(raw_options(17, PADDING + ADDRESS_OPTION + bytes(7) + b"\x01"), DATA, nh=60),
+            "home_address",
+            id="and padding without a length",
+        ),
+        pytest.param(
+            wire(raw_options(135, PADDING + ADDRESS_OPTION + b"\x01\x06" + bytes(6)), MIP6MH_HoTI(), nh=60),
+            "signalling",
+            id="mobility header behind longer options",
+        ),
+        pytest.param(
+            wire(raw_options(58, PADDING + ADDRESS_OPTION + b"\x01\x06" + bytes(6)), ICMPv6ND_NS(tgt=STRANGER), nh=60),
+            "signalling",
+            id="neighbor solicitation behind longer options",
+        ),
+        pytest.param(
+            wire(raw_options(60, PADDING + ADDRESS_OPTION + bytes(8)), option_header(), DATA, nh=60),
+            "home_address",
+            id="twice, longer options first",
+        ),
+        pytest.param(
+            wire(raw_options(17, PADDING + ADDRESS_OPTION + b"\x01\x36" + bytes(54)), DATA, nh=60),
+            "home_address",
+            id="longer than anybody sends",
+        ),
         # None of it for us, by any rule
         pytest.param(wire(option_header(), DATA, dst=STRANGER), None, id="not to a correspondent"),
         pytest.param(wire(SECOND_OPTIONS, DATA), None, id="no home address"),
@@ -290,6 +361,10 @@ def test_left_alone(uplink: Uplink, frame: Packet, counter: str | None) -> None:
     "frame",
     [
         pytest.param(wire(option_header(), DATA, plen=23), id="payload length one short of the option"),
+        pytest.param(
+            wire(raw_options(17, PADDING + ADDRESS_OPTION + bytes(8)), DATA, nh=60, plen=31),
+            id="payload length one short of longer options",
+        ),
         pytest.param(wire(option_header(), DATA, plen=len(DATA) + 25), id="payload length beyond the frame"),
         pytest.param(wire(option_header(nh=60)), id="cut off before the second options"),
         pytest.param(wire(option_header(nh=44), Raw(b"\x11\0")), id="cut off in the fragment header"),

@@ -17,6 +17,7 @@ import yaml
 from deploy import config
 from mip6core.errors import ConfigError
 from rest.cli import main as mip6ctl
+from ryu_apps import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -191,3 +192,13 @@ def test_every_status_is_explained() -> None:
     explained = re.findall(r"^\| ([\d, ]+) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
     numbers = {int(number) for cell in explained for number in cell.split(",")}
     assert {int(status) for status in BindingAcknowledgementStatus} - numbers == set()
+
+
+def test_every_table_and_meter_of_the_switch_is_explained() -> None:
+    explained = (DOCS / "troubleshooting.md").read_text()
+    tables = {int(n) for cell in re.findall(r"^\| ([\d, ]+) \|", explained, re.MULTILINE) for n in cell.split(",")}
+    assert set(map(int, pipeline.Table)) - tables == set()
+    meters: set[int] = set()
+    for first, last in re.findall(r"\b(2[789]\d{3})(?: to (2[789]\d{3}))?\b", explained):
+        meters.update(range(int(first), int(last or first) + 1))
+    assert {meter.meter_id for meter in pipeline.meters(dict.fromkeys(pipeline.Punt, 100))} - meters == set()

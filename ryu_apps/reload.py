@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -57,16 +57,18 @@ class Reloader:
         """What has been applied and what has not, ready for JSON. ConfigError: the file is not good."""
         with self._one_at_a_time:
             self._service_manager.reloading()
+            status = "the configuration was not read again: a bug, see the log"
             try:
                 answer = self._reload()
+                status = f"configuration read again: {answer['result']}"
+                return answer
             except ConfigError as error:
                 self._count(REJECTED)
                 LOG.error("configuration not reloaded, the running one stays: %s", error)
-                self._service_manager.ready(f"the configuration file is not good: {error}")
+                status = f"the configuration file is not good: {error}"
                 raise
-            self._count(answer["result"])
-            self._service_manager.ready(f"configuration read again: {answer['result']}")
-            return answer
+            finally:
+                self._service_manager.ready(status)
 
     def reload_for_signal(self) -> None:
         """The same for somebody who gets no answer but the log."""
@@ -74,32 +76,23 @@ class Reloader:
             self.reload()
         except ConfigError:
             return  # it has been logged
+        except Exception:
+            self._app.statistics["internal_errors"] += 1
+            LOG.exception("configuration not reloaded")
 
     def _reload(self) -> dict[str, Any]:
-        app = self._app
-        file_hash = _hash(self._path)
         # Elsewhere, since thousands of mobile nodes take their time to read, and signalling must not wait.
-        found = eventlet.tpool.execute(load, self._path)
-        running = app.config
-        wanted = warm_part(running, found)
-        checks.check_links(wanted.home_links, wanted.correspondent_links)
-        checks.check_mobile_nodes(wanted.security.mobile_nodes, wanted.access, wanted.home_links)
-        changes = difference(running, wanted)
-        waiting = difference(wanted, found)
-        if changes:
-            Relink(app, wanted).apply()
-            self._set_access(wanted.rest)
-        self.file_hash = file_hash
-        answer = {
-            "result": _result(changes, waiting),
-            "applied": for_people(changes, effective(running), effective(wanted)),
-            "needs_restart": for_people(waiting, effective(wanted), effective(found)),
-            "hash": file_hash,
-        }
-        for what, some in (("applied", changes), ("needs a restart", waiting)):
-            for change in some:
+        plan: Plan = eventlet.tpool.execute(make_plan, self._path, self._app.config)
+        if plan.changes:
+            Relink(self._app, plan.wanted).apply()
+            self._set_access(plan.wanted.rest)
+        answer = plan.answer
+        self.file_hash = answer["hash"]
+        self._count(answer["result"])
+        for what, changes in (("applied", plan.changes), ("needs a restart", plan.waiting)):
+            for change in changes:
                 LOG.info("configuration change %s: %s %s", what, change.path, change.kind)
-        LOG.info("configuration reloaded result=%s hash=%s", answer["result"], file_hash)
+        LOG.info("configuration reloaded result=%s hash=%s", answer["result"], answer["hash"])
         return answer
 
     def _count(self, result: str) -> None:
@@ -107,15 +100,47 @@ class Reloader:
         self.results[result] += 1
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a file makes of the running configuration."""
+
+    wanted: Config  # with what can be applied warm
+    changes: list[Change]  # from the running one to that
+    waiting: list[Change]  # from that to the file
+    answer: dict[str, Any]  # the same, ready for JSON
+
+
+def make_plan(path: str, running: Config) -> Plan:
+    """Read a file, and see what of it can be applied. ConfigError: nothing can, since it is not good."""
+    file_hash = _hash(path)
+    found = load(path)
+    wanted = warm_part(running, found)
+    try:
+        checks.check_links(wanted.home_links, wanted.correspondent_links)
+        checks.check_mobile_nodes(wanted.security.mobile_nodes, wanted.access, wanted.home_links)
+    except ConfigError as error:
+        raise ConfigError(error.path, f"{error.expected}; as it is before a restart, which the rest needs") from None
+    changes, waiting = difference(running, wanted), difference(wanted, found)
+    shown = effective(wanted)
+    answer = {
+        "result": _result(changes, waiting),
+        "applied": for_people(changes, effective(running), shown),
+        "needs_restart": for_people(waiting, shown, effective(found)),
+        "hash": file_hash,
+    }
+    return Plan(wanted, changes, waiting, answer)
+
+
 def warm_part(running: Config, found: Config) -> Config:
     """What `running` becomes if only what is possible warm of `found` is applied.
 
-    A link of which anything needs a restart stays as it is altogether.
+    A link of which anything needs a restart stays as it is altogether, and so does the section `rest`: who may do what
+    belongs to where it is served.
     """
     cold = {(change.section, change.entry) for change in difference(running, found) if not change.warm}
     return replace(
         running,
-        rest=replace(running.rest, tokens=found.rest.tokens, anonymous=found.rest.anonymous),
+        rest=running.rest if ("rest", None) in cold else found.rest,
         security=found.security,
         limits=found.limits,
         access=found.access,

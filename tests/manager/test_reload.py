@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.manager.conftest import HOME_LINK
 from tests.manager.test_metrics import scrape
 
 Start = Callable[..., Any]
@@ -155,6 +156,37 @@ def test_tokens_change_without_a_restart(manager: Start) -> None:
     answer = reload(running, Authorization=f"Bearer {TOKEN}")
     assert DIGEST not in str(answer)
     assert running.call("POST", "/v1/config:reload", Authorization=f"Bearer {TOKEN}")[0] == 403
+
+
+def test_who_may_do_what_waits_with_where_it_is_served(manager: Start) -> None:
+    """On loopback everybody may be an administrator; where it is still served for others, nobody becomes one."""
+    running = manager({"listen": "::", "tokens": [{"name": "ops", "scope": "admin", "sha256": DIGEST}]})
+    running.sections["rest"].update(listen="127.0.0.1", anonymous="admin", tokens=[])
+    running.write()
+    answer = reload(running, Authorization=f"Bearer {TOKEN}")
+    assert (answer["result"], answer["applied"]) == ("needs_restart", [])
+    assert running.call("GET", "/v1/bindings")[0] == 401
+    assert running.call("GET", "/v1/bindings", Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+def test_what_contradicts_what_waits_for_a_restart_is_not_applied(manager: Start) -> None:
+    """A prefix moves away from a link that stays as it is."""
+    first = dict(HOME_LINK, prefixes=["2001:db8:1::/64", "2001:db8:2::/64"])
+    second = {
+        **HOME_LINK,
+        **{"name": "labnet", "bridge": "br-lab", "address": "2001:db8:3::2", "prefixes": ["2001:db8:3::/64"]},
+        **{"router": "2001:db8:3::1", "uplinks": ["eth2"]},
+    }
+    running = manager(home_links=[first, second])
+    running.sections["home_links"] = [
+        {**first, "prefixes": ["2001:db8:1::/64"], "router": "2001:db8:1::9"},
+        {**second, "prefixes": ["2001:db8:3::/64", "2001:db8:2::/64"]},
+    ]
+    running.write()
+    before = running.call("GET", "/v1/config")[1]
+    status, answer = running.call("POST", "/v1/config:reload")
+    assert status == 409 and "before a restart" in answer["detail"]
+    assert running.call("GET", "/v1/config")[1] == before
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def test_the_switch_answers_before_it_tunnels(run: Run) -> None:
     for step in run.away:
         times = step["switch"]
         assert times["port"] == "uplink0"
-        assert 0 < times["acknowledgement"] <= times["first_tunnelled"] + 5  # the first packet may race the answer
+        # The first packet may race the answer, but the answer waits for nothing more than the flows.
+        assert 0 < times["acknowledgement"] <= times["first_tunnelled"] + 100
     assert run.steps[3]["switch"]["port"] == "mn-port"
     assert 0 < run.steps[3]["switch"]["acknowledgement"] < 500
 

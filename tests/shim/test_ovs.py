@@ -228,7 +228,7 @@ def test_tunnel_source_is_what_flows_check(adapter: UserspaceAdapter, home_link:
         assert ping() == 0
     finally:
         tunnel_from(CARE_OF)
-    assert adapter.status(DEVICE).counters["ingress_tunnel"] == before + 3  # they came as far as the flows
+    assert adapter.status(DEVICE).counters["ingress_tunnel"] >= before + 3  # they came as far as the flows
     assert ping() == 3
 
 

@@ -66,12 +66,12 @@ class Correspondent:
         self._routability = ReturnRoutability(rng)
         self._nonces = self._routability.nonces
         self._registrations = CorrespondentRegistrations(
-            limits, self._routability, self.statistics, notify, _limiter(limits)
+            limits, self._routability, self.statistics, notify, RateLimiter.of(limits)
         )
         self.bindings = self._registrations.bindings
         self._timers = self._registrations.timers
-        self._binding_errors = _limiter(limits)
-        self._icmpv6_errors = _limiter(limits)
+        self._binding_errors = RateLimiter.of(limits)
+        self._icmpv6_errors = RateLimiter.of(limits)
 
     def receive(
         self, link: CorrespondentLink, datagram: Datagram, now: float, *, optimizable: bool = True
@@ -380,16 +380,6 @@ class Correspondent:
 
     def _drop(self, reason: str) -> None:
         self.statistics["dropped_" + reason] += 1
-
-
-def _limiter(limits: CorrespondentLimits) -> RateLimiter:
-    return RateLimiter(
-        limits.error_rate,
-        limits.error_burst,
-        limits.error_rate_per_peer,
-        limits.error_burst_per_peer,
-        limits.max_error_peers,
-    )
 
 
 def _check_two(one: CorrespondentLink, other: CorrespondentLink) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mip6core.addresses import Address, Prefix
 from mip6core.constants import LIFETIME_UNIT, MAX_RR_BINDING_LIFETIME
 from mip6core.home_link import is_subnet_anycast
+from mip6core.rate_limit import ErrorLimits
 
 
 @dataclass(slots=True, eq=False)
@@ -43,12 +44,7 @@ class CorrespondentLink:
 
 
 @dataclass(frozen=True, slots=True)
-class CorrespondentLimits:
+class CorrespondentLimits(ErrorLimits):
     """Bounds on what mobile nodes and strangers can make the correspondents hold or send."""
 
     max_bindings: int = 100_000  # all links together; as many deleted ones are remembered against replays
-    error_rate: float = 1000.0  # a second: Binding Errors; ICMPv6 errors; acknowledgements to who is not authenticated
-    error_burst: float = 1000.0
-    error_rate_per_peer: float = 10.0
-    error_burst_per_peer: float = 10.0
-    max_error_peers: int = 4096  # peers whose error rate is remembered

@@ -74,16 +74,16 @@ class HomeAgent:
         self.limits = limits
         self.rng = rng
         self.statistics: dict[str, int] = defaultdict(int)
-        self.discovery = Discovery(self.links, _limiter(limits), rng, self.statistics, notify)
+        self.discovery = Discovery(self.links, RateLimiter.of(limits), rng, self.statistics, notify)
         self._registrations = HomeRegistrations(
             self.links, limits, self.statistics, notify, self.discovery.mobile_prefixes, access
         )
         self._authenticator = Authenticator(associations, wall_clock)
         self.bindings = self._registrations.bindings
         self._timers = self._registrations.timers
-        self._binding_errors = _limiter(limits)
-        self._icmpv6_errors = _limiter(limits)
-        self.tunnel_errors = TunnelErrors(self.bindings, _limiter(limits), self.statistics)
+        self._binding_errors = RateLimiter.of(limits)
+        self._icmpv6_errors = RateLimiter.of(limits)
+        self.tunnel_errors = TunnelErrors(self.bindings, RateLimiter.of(limits), self.statistics)
 
     def receive(self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float) -> Actions:
         """A packet that the switch of `link` handed up: signalling for the home agent, or Neighbor Discovery.
@@ -463,16 +463,6 @@ class HomeAgent:
 
     def _drop(self, reason: str) -> None:
         self.statistics["dropped_" + reason] += 1
-
-
-def _limiter(limits: Limits) -> RateLimiter:
-    return RateLimiter(
-        limits.error_rate,
-        limits.error_burst,
-        limits.error_rate_per_peer,
-        limits.error_burst_per_peer,
-        limits.max_error_peers,
-    )
 
 
 def _check_two(one: HomeLink, other: HomeLink) -> None:

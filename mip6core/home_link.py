@@ -13,6 +13,7 @@ from mip6core.constants import (
     MIN_DELAY_BETWEEN_RAS,
     MIN_MOB_PFX_ADV_INTERVAL,
 )
+from mip6core.rate_limit import ErrorLimits
 
 MAX_PREFIXES: Final = 32  # of one link, so that all advertisements fit into the minimum MTU, in ESP too
 
@@ -106,17 +107,12 @@ class HomeLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(ErrorLimits):
     """Bounds on what mobile nodes and strangers can make the home agent hold or send."""
 
     max_bindings: int = 100_000  # entries of any state, all links together
     max_bindings_per_link: int | None = None
     max_addresses_in_dad: int = 10_000  # under Duplicate Address Detection at once; a first registration needs room
-    error_rate: float = 1000.0  # Binding Errors a second, and as many ICMPv6 errors
-    error_burst: float = 1000.0
-    error_rate_per_peer: float = 10.0
-    error_burst_per_peer: float = 10.0
-    max_error_peers: int = 4096  # peers whose error rate is remembered
 
 
 def eui64_link_local(link_layer_address: bytes) -> Address:

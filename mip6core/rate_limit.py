@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from mip6core.addresses import Address
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorLimits:
+    """How many errors of one kind may be sent: Binding Errors, ICMPv6 errors, whatever strangers can ask for."""
+
+    error_rate: float = 1000.0  # a second
+    error_burst: float = 1000.0
+    error_rate_per_peer: float = 10.0
+    error_burst_per_peer: float = 10.0
+    max_error_peers: int = 4096  # peers whose error rate is remembered
 
 
 class TokenBucket:
@@ -44,6 +56,17 @@ class RateLimiter:
         self._peer_burst = peer_burst
         self._max_peers = max_peers
         self._peers: OrderedDict[Address, TokenBucket] = OrderedDict()
+
+    @classmethod
+    def of(cls, limits: ErrorLimits) -> RateLimiter:
+        """A limiter of its own with these limits."""
+        return cls(
+            limits.error_rate,
+            limits.error_burst,
+            limits.error_rate_per_peer,
+            limits.error_burst_per_peer,
+            limits.max_error_peers,
+        )
 
     def __len__(self) -> int:
         """How many peers are remembered."""

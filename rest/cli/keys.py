@@ -15,7 +15,7 @@ from mip6core.errors import ConfigError
 from rest.cli.failure import Exit, Failure
 from rest.cli.key_formats import BY_PROTOCOL, FORMATS, WITHOUT_GCM, Agreement
 from rest.cli.output import print_data
-from rest.cli.private_files import write_private
+from rest.cli.private_files import make_private_directory, write_private
 
 _MAX_RANDOM_SPI: Final = 0x7FFFFFFF
 
@@ -23,6 +23,8 @@ _MAX_RANDOM_SPI: Final = 0x7FFFFFFF
 def generate(options: argparse.Namespace) -> Exit:
     """Write the files, none of which may exist, and say how they are used."""
     directory = Path(options.directory).resolve()
+    if not directory.exists():
+        make_private_directory(directory)
     name = options.home_address.replace(":", "-")
     content = _content(options)
     try:

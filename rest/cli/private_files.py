@@ -20,3 +20,11 @@ def write_private(files: list[tuple[Path, str]]) -> None:
         for path in made:
             path.unlink()
         raise Failure(Exit.FAILURE, f"cannot write {error.filename}: {error.strerror}") from None
+
+
+def make_private_directory(path: Path) -> None:
+    """A directory that its owner alone can look into."""
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise Failure(Exit.FAILURE, f"cannot make {path}: {error.strerror}") from None

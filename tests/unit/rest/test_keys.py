@@ -116,3 +116,9 @@ def test_return_routability_is_encrypted(tmp_path: Path, capsys: pytest.CaptureF
     assert "return routability" in capsys.readouterr().err
     assert generate(tmp_path, "--encryption", "null", "--kind", "binding") == 0
     assert not list(tmp_path.glob("*.conf"))
+
+
+def test_a_directory_that_is_missing_is_made_for_its_owner_only(tmp_path: Path) -> None:
+    assert generate(tmp_path / "keys") == 0
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+    assert generate(tmp_path / "not" / "there") == 1

@@ -148,7 +148,7 @@ class Target:
     def _connect(self, switch: Switch) -> None:
         """Connect, or connect again: the flows are still there."""
         if switch.receiver is not None:
-            self.app._detach(switch)
+            self.app.detach(switch)
         event = ofp_event.EventOFPStateChange(switch)
         event.state = MAIN_DISPATCHER
         switch.barriers.clear()

@@ -1,17 +1,22 @@
-"""`deploy/bench datapath`: throughput of tunnel and reverse tunnel against plain forwarding by the same switch.
+"""`deploy/bench datapath`: throughput of tunnels and optimised routes against plain forwarding by the same switch.
 
-A one-armed home link (`home_link.py`) with the real controller, Open vSwitch, shim and registered mobile nodes. Four
-kinds of packets go through the same bridge and pipeline, each as fast as they can be sent:
+A one-armed home link (`home_link.py`) with the real controller, Open vSwitch, shim and registered mobile nodes, and
+its hosts as correspondents (`routes.py`). Six kinds of packets go through the same bridge and pipeline, each as fast as
+they can be sent:
 
 plain          host on the home link -> off the link, as an operator's ordinary traffic
 tunnel         host on the home link -> home address: encapsulated, counted as next header 41 behind the shim
+optimized out  host -> home address with a binding at the host: next header 43 (Type 2 Routing header) behind the shim
 reverse plain  from off the link -> host on the home link
 reverse        the same from a home address, in a tunnel packet from the care-of address: checked and decapsulated
+optimized in   the same from the care-of address with a Home Address option: checked, and as plain at the host
 
-A size is that of the inner IPv6 packet in octets: 14 less than its Ethernet frame, 40 less than the tunnel packet.
+A size is that of the IPv6 packet at the host in octets: 14 less than its Ethernet frame, 40 less than the tunnel
+packet, 24 less than the optimised one.
 What is compared runs next to each other, in random order, in every round; a ratio is the median of the rounds' ratios,
 `..._of_medians` the ratio of the figures shown. Throughput is packets a second of the switch's processor time (see
-`traffic.Rate`), as a machine may do other things as well; `arrived_kpps` is what did arrive in that.
+`traffic.Rate`), as a machine may do other things as well; `arrived_kpps` is what did arrive in that. In the end the
+flows' own counters must have all that arrived, or the benchmark fails.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, Final
 
+from deploy.benchmarks import routes
 from deploy.benchmarks.home_link import (
     HOME_AGENT,
     HOST,
@@ -34,10 +40,13 @@ from deploy.benchmarks.home_link import (
     HomeLink,
     care_of_address,
     elsewhere,
+    flow_packets,
     home_address,
 )
+from deploy.benchmarks.routes import Routes
 from deploy.benchmarks.traffic import (
     NEXT_IPV6,
+    NEXT_ROUTING,
     NEXT_UDP,
     Generator,
     Rate,
@@ -50,12 +59,23 @@ from deploy.benchmarks.traffic import (
     udp_packet,
 )
 from deploy.ovs import ProvisionError
+from mip6core.addresses import Address
 from mip6core.codec import ipv6
+from ryu_apps.cookies import Category
+from topo import lab
 from topo.lab import LabError, Network
 
 SIZES: Final = (100, 1400)
-PAIRS: Final = (("plain", "tunnel"), ("reverse_plain", "reverse"))
-KINDS: Final = tuple(kind for pair in PAIRS for kind in pair)
+# What is compared: everything in a group with the first of it.
+GROUPS: Final = (("plain", "tunnel", "optimized_out"), ("reverse_plain", "reverse", "optimized_in"))
+KINDS: Final = tuple(kind for group in GROUPS for kind in group)
+# What carries them: the kind of flows that mobile nodes have for it.
+FLOWS: Final = {
+    "tunnel": Category.TUNNEL,
+    "optimized_out": Category.ROUTE_OUT,
+    "reverse": Category.REVERSE_TUNNEL,
+    "optimized_in": Category.ROUTE_IN,
+}
 WALL_CLOCK: Final = ("arrived", "offered")
 # More must be offered than arrives by this factor, or it is the generator that is measured.
 OVERLOAD: Final = 1.2
@@ -64,7 +84,7 @@ Results = dict[tuple[str, int], list[Rate]]  # by kind of packets and size, one 
 
 
 def streams(link: HomeLink, at_router: Sink, at_host: Sink, size: int, active: int) -> dict[str, Stream]:
-    """The four kinds of packets, of or for `active` mobile nodes in turn (plain: as many addresses)."""
+    """All kinds of packets, of or for `active` mobile nodes in turn (plain: as many addresses)."""
     homes = [home_address(index) for index in range(active)]
     care_ofs = [care_of_address(index) for index in range(active)]
     plain = [frame(ROUTER_MAC, HOST_MAC, udp_packet(HOST, elsewhere(index), size)) for index in range(active)]
@@ -74,12 +94,25 @@ def streams(link: HomeLink, at_router: Sink, at_host: Sink, size: int, active: i
         frame(link.bridge_mac, ROUTER_MAC, ipv6.build(care_of, HOME_AGENT, NEXT_IPV6, udp_packet(home, HOST, size)))
         for home, care_of in zip(homes, care_ofs, strict=True)
     ]
+    elsewhere_homes = [routes.home_address(index) for index in range(active)]
+    optimized_out = [frame(ROUTER_MAC, HOST_MAC, udp_packet(HOST, home, size)) for home in elsewhere_homes]
+    optimized_in = [
+        frame(HOST_MAC, ROUTER_MAC, _with_home_address_option(udp_packet(home, HOST, size), care_of))
+        for home, care_of in zip(elsewhere_homes, care_ofs, strict=True)
+    ]
     return {
         "plain": Stream("host", "host0", tuple(plain), at_router, NEXT_UDP),
         "tunnel": Stream("host", "host0", tuple(tunnel), at_router, NEXT_IPV6),
+        "optimized_out": Stream("host", "host0", tuple(optimized_out), at_router, NEXT_ROUTING),
         "reverse_plain": Stream("router", "router0", tuple(reverse_plain), at_host, NEXT_UDP),
         "reverse": Stream("router", "router0", tuple(reverse), at_host, NEXT_UDP),
+        "optimized_in": Stream("router", "router0", tuple(optimized_in), at_host, NEXT_UDP),
     }
+
+
+def _with_home_address_option(packet: bytes, care_of: Address) -> bytes:
+    """A packet of a mobile node as it is on the wire on an optimised route."""
+    return ipv6.build(care_of, packet[24:40], packet[6], packet[40:], home_address=packet[8:24])
 
 
 def measure(rounds: int, seconds: float, bindings: int, active: int) -> Results:
@@ -91,6 +124,7 @@ def measure(rounds: int, seconds: float, bindings: int, active: int) -> Results:
     with Network() as network, contextlib.ExitStack() as sinks:
         link = HomeLink(network)
         link.register(bindings)
+        optimized = Routes(active)
         generator = Generator(compile_generator(network.directory), last, Switch(first))
         program = compile_sink(network.directory)
         at_router = sinks.enter_context(contextlib.closing(Sink(program, "router", "router0")))
@@ -100,12 +134,24 @@ def measure(rounds: int, seconds: float, bindings: int, active: int) -> Results:
             for stream in by_kind.values():
                 stream.probe()
         for _ in range(rounds):
+            optimized.refresh()
             for size, by_kind in kinds.items():
-                for pair in PAIRS:
-                    for kind in random.sample(pair, len(pair)):
+                for group in GROUPS:
+                    for kind in random.sample(group, len(group)):
                         rate = generator.measure(by_kind[kind], seconds)
                         results.setdefault((kind, size), []).append(rate)
+        check_flows(results)
     return results
+
+
+def check_flows(results: Results) -> None:
+    """LabError if flows of mobile nodes have not carried all that has arrived: something else was measured."""
+    for kind, category in FLOWS.items():
+        arrived = sum(rate.packets for size in SIZES for rate in results[kind, size])
+        lab.wait_until(
+            lambda category=category, arrived=arrived: flow_packets(category) >= arrived,
+            f"{arrived} {kind.replace('_', ' ')} packets in the counters of the flows",
+        )
 
 
 def summary(results: Results) -> dict[str, Any]:
@@ -126,10 +172,11 @@ def summary(results: Results) -> dict[str, Any]:
         return found
 
     found: dict[str, Any] = {}
-    for plain, kind in PAIRS:
-        found[f"{kind}_ratio"] = ratios_by_round(kind, plain, "forwarded")
-        found[f"{kind}_ratio_of_medians"] = ratios_of_medians(kind, plain, "forwarded")
-        found[f"{kind}_ratio_arrived"] = ratios_by_round(kind, plain, "arrived")
+    for plain, *others in GROUPS:
+        for kind in others:
+            found[f"{kind}_ratio"] = ratios_by_round(kind, plain, "forwarded")
+            found[f"{kind}_ratio_of_medians"] = ratios_of_medians(kind, plain, "forwarded")
+            found[f"{kind}_ratio_arrived"] = ratios_by_round(kind, plain, "arrived")
     for kind in KINDS:
         found[f"{kind}_kpps"] = medians(kind, "forwarded")
     for figure in WALL_CLOCK:
@@ -152,10 +199,10 @@ def table(found: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"{'octets':>6}  {'':14}{'kpps':>7}{'ratio':>8}{'of medians':>12}{'arrived':>9}{'offered':>9}"]
     for size in map(str, SIZES):
-        for pair in PAIRS:
-            for kind in pair:
+        for group in GROUPS:
+            for kind in group:
                 line = f"{size:>6}  {kind.replace('_', ' '):14}{found[f'{kind}_kpps'][size]:7.1f}"
-                if kind == pair[1]:
+                if kind != group[0]:
                     line += f"{found[f'{kind}_ratio'][size]:8.3f}{found[f'{kind}_ratio_of_medians'][size]:12.3f}"
                 else:
                     line += " " * 20

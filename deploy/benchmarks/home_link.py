@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import sys
 import urllib.request
@@ -23,6 +24,7 @@ from mip6core.addresses import Address
 from mip6core.codec import ipv6, mh
 from mip6core.codec.options import AlternateCareOfAddress
 from mip6core.constants import MOBILITY_HEADER
+from ryu_apps.cookies import CATEGORY_MASK, Category, cookie
 from topo import lab
 from topo.lab import End, Network
 
@@ -48,6 +50,8 @@ home_links:
     prefixes: ["2001:db8:1::/64"]
     router: {addresses.text(ROUTER)}
     uplinks: [uplink0]
+correspondent_links:
+  - {{name: hosts, bridge: {BRIDGE}, prefixes: ["2001:db8:1::/64"]}}
 """
 
 
@@ -124,6 +128,16 @@ class HomeLink:
         upper = mh.build(update, home, HOME_AGENT)
         packet = ipv6.build(care_of, HOME_AGENT, MOBILITY_HEADER, upper, home_address=home)
         return frame(self.bridge_mac, ROUTER_MAC, packet)
+
+
+def flow_packets(category: Category) -> int:
+    """Packets that the flows of one kind have carried; the switch may be some seconds behind."""
+    match = f"cookie={cookie(category, 0):#x}/{CATEGORY_MASK:#x}"
+    counted = lab.run(["ovs-ofctl", "-O", "OpenFlow13", "dump-aggregate", BRIDGE, match]).stdout
+    found = re.search(r"packet_count=(\d+)", counted)
+    if found is None:
+        raise lab.LabError(f"ovs-ofctl dump-aggregate: {counted}")
+    return int(found[1])
 
 
 def _bindings() -> dict[str, int]:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Takes a benchmark's packets off a device before the host's stack sees them, and counts them by IPv6 next header.
- * Only UDP and IPv6-in-IPv6: Neighbor Discovery and all else pass.
+ * Only UDP, IPv6-in-IPv6, and UDP behind a routing header: Neighbor Discovery, signalling and all else pass.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -11,6 +11,7 @@
 
 #define NEXT_UDP 17
 #define NEXT_IPV6 41
+#define NEXT_ROUTING 43
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -31,8 +32,15 @@ int packet_sink(struct xdp_md *ctx)
 	if ((void *)(ip + 1) > end || ethernet->h_proto != bpf_htons(ETH_P_IPV6))
 		return XDP_PASS;
 	next = ip->nexthdr;
-	if (next != NEXT_UDP && next != NEXT_IPV6)
+	if (next == NEXT_ROUTING) {
+		__u8 *routing = (void *)(ip + 1);
+
+		/* A Binding Acknowledgement has a routing header, too. */
+		if (routing + 1 > (__u8 *)end || *routing != NEXT_UDP)
+			return XDP_PASS;
+	} else if (next != NEXT_UDP && next != NEXT_IPV6) {
 		return XDP_PASS;
+	}
 	count = bpf_map_lookup_elem(&packets, &next);
 	if (count)
 		(*count)++;

@@ -28,6 +28,7 @@ import os
 import random
 import sys
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -148,10 +149,12 @@ def check_flows(results: Results) -> None:
     """LabError if flows of mobile nodes have not carried all that has arrived: something else was measured."""
     for kind, category in FLOWS.items():
         arrived = sum(rate.packets for size in SIZES for rate in results[kind, size])
-        lab.wait_until(
-            lambda category=category, arrived=arrived: flow_packets(category) >= arrived,
-            f"{arrived} {kind.replace('_', ' ')} packets in the counters of the flows",
-        )
+        what = f"{arrived} {kind.replace('_', ' ')} packets in the counters of the flows"
+        lab.wait_until(partial(_have_carried, category, arrived), what)
+
+
+def _have_carried(category: Category, packets: int) -> bool:
+    return flow_packets(category) >= packets
 
 
 def summary(results: Results) -> dict[str, Any]:

@@ -18,7 +18,9 @@ BARRIER_REQUEST, BARRIER_REPLY = 20, 21
 PORT_DESCRIPTION = 13
 LOCAL_PORT = 0xFFFFFFFE
 HEADER = struct.Struct("!BBHI")
-PUNT_TABLE = 61
+PUNT_TABLE = 60
+PUNT_BY_NETWORK_TABLE = 61
+BY_NETWORK_ITEMS = (1, 7, 13)  # cookies' items of what is punted there: signalling, ESP, signalling to correspondents
 SIGNALLING_COOKIE_ITEM = 1
 
 HOME_AGENT = bytes.fromhex("20010db8000100000000000000000002")
@@ -104,7 +106,7 @@ class FakeSwitch:
     def _look_for_punt(self, message: bytes) -> None:
         """The cookie of the flow that punts signalling: a punt is recognised by it."""
         (cookie,) = struct.unpack_from("!Q", message, 8)
-        if message[24] == PUNT_TABLE and cookie & 0xFFFFFFFF == SIGNALLING_COOKIE_ITEM:
+        if message[24] == PUNT_BY_NETWORK_TABLE and cookie & 0xFFFFFFFF == SIGNALLING_COOKIE_ITEM:
             self.punt_cookie = cookie
 
     def _answer(self, kind: int, xid: int, message: bytes) -> None:
@@ -123,11 +125,13 @@ class FakeSwitch:
         number, name = port
         return struct.pack("!I4x6s2x16s8I", number, port_mac(number), name.encode(), 0, 0, 0, 0, 0, 0, 0, 0)
 
-    def punt(self, frame: bytes) -> None:
+    def punt(self, frame: bytes, in_port: int = 2) -> None:
         """Hand a frame to the controller as the signalling punt flow would."""
-        match = struct.pack("!HHIIxxxx", 1, 12, 0x80000004, 2)
+        match = struct.pack("!HHIIxxxx", 1, 12, 0x80000004, in_port)
         cookie = self.punt_cookie
-        body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 1, PUNT_TABLE, cookie) + match + b"\0\0" + frame
+        assert cookie is not None
+        table = PUNT_BY_NETWORK_TABLE if cookie & 0xFFFFFFFF in BY_NETWORK_ITEMS else PUNT_TABLE
+        body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 1, table, cookie) + match + b"\0\0" + frame
         self.send(HEADER.pack(4, PACKET_IN, 8 + len(body), 0) + body)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from deploy.config import access as access_rules
 from deploy.config import checks, openflow, source
@@ -48,6 +48,8 @@ __all__ = [
     "load",
     "parse",
 ]
+
+CONTROLLERS_OWN: Final = ("rest", "security")  # sections that provisioning has no use for
 
 Rate = Annotated[int, read.integer(1, 1_000_000)]
 
@@ -135,11 +137,15 @@ class ConfigFileError(ConfigError):
         return ": ".join(part for part in (where, self.path, f"expected {self.expected}") if part)
 
 
-def load(path: str | Path) -> Config:
-    """Read and check the configuration file. ConfigError, with the line if there is one, if it is wrong."""
+def load(path: str | Path, controller: bool = True) -> Config:
+    """Read and check the configuration file. ConfigError, with the line if there is one, if it is wrong.
+
+    Not for the `controller`, what only that needs is left alone: certificates and keys that a machine with nothing but
+    switches need not have.
+    """
     lines: dict[str, int] = {}
     try:
-        return parse(source.read(Path(path).read_text(encoding="utf-8"), lines))
+        return parse(source.read(Path(path).read_text(encoding="utf-8"), lines), controller)
     except OSError as error:
         raise ConfigFileError(path, None, "", f"a readable file ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -148,14 +154,19 @@ def load(path: str | Path) -> Config:
         raise ConfigFileError(path, source.line(error.path, lines), error.path, error.expected) from error
 
 
-def parse(mapping: Mapping[str, Any]) -> Config:
-    """Check what a file holds (the mapping that YAML makes of it). ConfigError says where it is wrong."""
+def parse(mapping: Mapping[str, Any], controller: bool = True) -> Config:
+    """Check what a file holds (the mapping that YAML makes of it), for `load`. ConfigError says where it is wrong."""
+    if not controller and isinstance(mapping, Mapping):
+        mapping = {key: value for key, value in mapping.items() if key not in CONTROLLERS_OWN}
     config = read.build(Config, inherit(mapping), "")
     if not config.home_links and not config.correspondent_links:
         raise ConfigError("home_links", "at least one home link or correspondent link")
     if (config.openflow.listen, config.openflow.port) == (config.rest.listen, config.rest.port):
         raise ConfigError("rest.port", f"another port than openflow.port, got {config.rest.port} for both")
     rest_api.check(config.rest)
+    if controller:
+        tls = {"openflow.tls": config.openflow.tls, "rest.tls": config.rest.tls}
+        checks.check_files(*((path, section) for path, section in tls.items() if section is not None))
     checks.check_links(config.home_links, config.correspondent_links)
     checks.check_mobile_nodes(config.security.mobile_nodes, config.access, config.home_links)
     return config

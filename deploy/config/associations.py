@@ -140,7 +140,7 @@ class _KeyFileContent:
 @read.takes({"type": "string", "pattern": "^/"}, lambda found: found.path)
 def key_file(value: Any, path: str) -> KeyFile:
     """Reads the file; an error in it has the file's name in its path."""
-    if not isinstance(value, str) or not Path(value).is_absolute():
+    if not isinstance(value, str) or not Path(value).is_absolute() or "\0" in value:
         raise read.wrong(path, "an absolute path", value)
     try:
         with open(value, encoding="utf-8") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from deploy.config import access as access_rules
@@ -39,6 +40,19 @@ def check_links(home_links: Sequence[HomeLinkConfig], correspondent_links: Seque
     for one, other in combinations([*homes, *places], 2):
         if one[1].bridge != other[1].bridge:
             _check_prefixes_apart(one, other)
+
+
+def check_files(*sections: Place) -> None:
+    """ConfigError for the first value of these sections that is no file which this process can read."""
+    for path, section in sections:
+        for key, name in vars(section).items():
+            if name is None:
+                continue
+            try:
+                with Path(name).open("rb"):
+                    pass
+            except OSError as error:
+                raise ConfigError(f"{path}.{key}", f"a readable file ({name}: {error.strerror})") from None
 
 
 def check_claims(places: Sequence[Place], *keys: str) -> None:

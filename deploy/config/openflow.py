@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from deploy.config import reading as read
-from deploy.config.rest import readable_file
 
 
 @dataclass(frozen=True)
 class OpenFlowTls:
     """Switches must show a certificate of `switch_ca`; they know the controller by its own (`ovs-vsctl set-ssl`)."""
 
-    certificate: Annotated[str, readable_file]  # PEM, with the chain
-    key: Annotated[str, readable_file]  # PEM
-    switch_ca: Annotated[str, readable_file]  # PEM
+    certificate: Annotated[str, read.file_name]  # PEM, with the chain
+    key: Annotated[str, read.file_name]  # PEM
+    switch_ca: Annotated[str, read.file_name]  # PEM
 
 
 @dataclass(frozen=True)

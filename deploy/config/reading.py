@@ -240,6 +240,14 @@ def name(value: Any, path: str) -> str:
     return value
 
 
+@takes({"type": "string", "minLength": 1})
+def file_name(value: Any, path: str) -> str:
+    """The name of a file, there or not."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise wrong(path, "the name of a file", value)
+    return value
+
+
 @takes({"type": "string", "pattern": _DEVICE.pattern, "maxLength": MAX_DEVICE_NAME})
 def device(value: Any, path: str) -> str:
     """A name of a network device that needs no quoting anywhere; the kernel itself would take more."""

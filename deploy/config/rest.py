@@ -6,7 +6,6 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from deploy.config import reading as read
@@ -30,18 +29,6 @@ def sha256(value: Any, path: str) -> str:
     return value.lower()
 
 
-@read.takes({"type": "string", "minLength": 1})
-def readable_file(value: Any, path: str) -> str:
-    """The path of a file that this process can read."""
-    if not isinstance(value, str) or not value:
-        raise read.wrong(path, "the name of a file", value)
-    try:
-        with Path(value).open("rb"):
-            return value
-    except OSError as error:
-        raise ConfigError(path, f"a readable file ({value}: {error.strerror})") from None
-
-
 @dataclass(frozen=True)
 class Token:
     """A bearer token (RFC 6750), known by its digest only."""
@@ -55,9 +42,9 @@ class Token:
 class Tls:
     """HTTPS, and with `client_ca` only for clients that have a certificate of that authority."""
 
-    certificate: Annotated[str, readable_file]  # PEM, with the chain
-    key: Annotated[str, readable_file]  # PEM
-    client_ca: Annotated[str | None, read.optional(readable_file)] = None
+    certificate: Annotated[str, read.file_name]  # PEM, with the chain
+    key: Annotated[str, read.file_name]  # PEM
+    client_ca: Annotated[str | None, read.optional(read.file_name)] = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,10 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 done (status: attached), 1 not, 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()  # here, where a reader that is gone can be told apart
+        return status
     except AdapterError as error:
         print(f"shim: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

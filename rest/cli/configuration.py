@@ -85,10 +85,10 @@ def schema(options: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def load_file(path: str) -> Config:
-    """A configuration file; Failure if it is not good."""
+def load_file(path: str, controller: bool = True) -> Config:
+    """A configuration file, as `load` reads it; Failure if it is not good."""
     try:
-        return load(path)
+        return load(path, controller)
     except ConfigError as error:
         raise Failure(Exit.USAGE, str(error)) from None
 

@@ -19,15 +19,15 @@ STATUS_COLUMNS: Final = (
 
 
 def ovs_setup(options: argparse.Namespace) -> Exit:
-    return _carry_out(options, ovs.plan, load_file(options.config))
+    return _carry_out(options, ovs.plan, load_file(options.config, controller=False))
 
 
 def ovs_teardown(options: argparse.Namespace) -> Exit:
-    return _carry_out(options, ovs.plan_teardown, load_file(options.config))
+    return _carry_out(options, ovs.plan_teardown, load_file(options.config, controller=False))
 
 
 def ovs_status(options: argparse.Namespace) -> Exit:
-    config = load_file(options.config)
+    config = load_file(options.config, controller=False)
     try:
         found = ovs.status(config)
     except ovs.ProvisionError as error:

@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is one of `Exit`."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()  # here, where a reader that is gone can be told apart
+        return status
     except Failure as failure:
         print(f"mip6ctl: {failure}", file=sys.stderr)
         return failure.status

@@ -23,6 +23,10 @@ def test_a_switch_needs_a_certificate_of_the_authority(site: Site, tmp_path: Pat
     tls = {"certificate": str(certificate), "key": str(key), "switch_ca": str(ours.path)}
     site.configure(HOME, openflow={"port": port, "tls": tls}, rest={"port": free_port()})
     assert "set-ssl" in site.ctl("setup", status=1)[0]
+    # The controller's files may be on the controller's machine only.
+    site.configure(HOME, openflow={"port": port, "tls": {key: f"/nowhere/{name}" for key, name in tls.items()}})
+    assert "set-ssl" in site.ctl("setup", status=1)[0]
+    site.configure(HOME, openflow={"port": port, "tls": tls}, rest={"port": free_port()})
 
     good, bad = ours.issue("switch"), others.issue("stranger")
     vsctl("set-ssl", str(bad[1]), str(bad[0]), str(ours.path))

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,20 @@ def test_attach_status_detach(device: str, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == "uplink0: nothing was attached\n"
     assert main(["status", "--device", device]) == 1
     assert "problem   nothing is attached" in capsys.readouterr().out
+
+
+@pytest.mark.lab
+def test_a_reader_that_is_gone_is_no_error(device: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    status = [sys.executable, "-m", "deploy.shim", "status"]
+    try:
+        done = subprocess.run(
+            status, cwd=SHIM.parents[1], stdout=write, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.lab

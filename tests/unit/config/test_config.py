@@ -384,6 +384,38 @@ def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
         config.load(tmp_path)
 
 
+TLS = {key: f"/nowhere/{key}" for key in ("certificate", "key", "switch_ca")}
+
+
+def test_files_of_tls_must_be_readable(write: Any) -> None:
+    with pytest.raises(ConfigError, match="readable file") as caught:
+        config.load(write(yaml.safe_dump({"home_links": [link()], "openflow": {"tls": {**TLS, "key": "/dev/null"}}})))
+    assert caught.value.path == "openflow.tls.certificate"
+    tls = {"certificate": "/dev/null", "key": "/dev/null", "client_ca": "/nowhere"}
+    assert refused({"home_links": [link()], "rest": {"tls": tls}}).path == "rest.tls.client_ca"
+    assert refused({"home_links": [link()], "rest": {"tls": {**tls, "client_ca": "a\0b"}}}).path == "rest.tls.client_ca"
+
+
+def test_a_machine_with_switches_only_needs_no_files_of_the_controller(write: Any) -> None:
+    """Its Open vSwitch has certificates of its own; keys of mobile nodes are none of its business."""
+    node = {"home_address": "2001:db8:1::100", "key_file": "/nowhere/keys.yaml"}
+    text = yaml.safe_dump(
+        {
+            "home_links": [link()],
+            "openflow": {"listen": "192.0.2.1", "tls": TLS},
+            "rest": {"tls": {"certificate": "/nowhere", "key": "/nowhere"}},
+            "security": {"mobile_nodes": [node]},
+        }
+    )
+    found = config.load(write(text), controller=False)
+    assert found.openflow.tls is not None
+    assert found.home_links[0].bridge == "br-home"
+    assert not found.security.mobile_nodes
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(text.replace("br-home", "br/home")), controller=False)
+    assert caught.value.path == "home_links[0].bridge"
+
+
 def test_merge_keys_still_work(write: Any) -> None:
     text = EXAMPLE + "  - <<: {name: lab, bridge: br-lab}\n    address: 2001:db8:d::1\n"
     text += "    prefixes: [2001:db8:d::/64]\n    router: fe80::1\n    uplinks: [u2]\n"

@@ -349,6 +349,17 @@ def test_the_program_loads_no_server_framework(server: str) -> None:
     assert not loaded & {"eventlet", "ryu", "webob", "yaml"}
 
 
+def test_a_reader_that_is_gone_before_a_short_answer_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "rest.cli.main", "completion", "bash"]
+    try:
+        done = subprocess.run(program, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_reader_that_stops_early_is_no_error(server: str, service: FakeService) -> None:
     service.add(*(view(f"2001:db8:3::{number:x}") for number in range(2000)))
     program = subprocess.Popen(

@@ -89,7 +89,7 @@ def test_the_installed_programs_serve_as_their_own_user_and_purging_leaves_nothi
         for attempt in $(seq 100); do ! mip6ctl show statistics >/tmp/shown 2>&1 || break; kill -0 %1; sleep 0.2; done
         cat /tmp/shown
         mip6ctl show statistics >/dev/null
-        ps -eo user=,args= | grep '[m]ip6-manager --config'
+        ps -o user=,args= -p $!
         kill %1
         wait %1
         rm /etc/mip6/mip6.yaml

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from typing import Final
+
 from mip6core.actions import SendDatagram
 from mip6core.addresses import UNSPECIFIED, Address
 from mip6core.codec import icmpv6, ipv6, mh
@@ -29,7 +32,12 @@ def binding_acknowledgement(request: Registration, status: int, after_flows: boo
         if 0 < interval < lifetime:  # 6.2.4: it must be the smaller one
             options = (BindingRefreshAdvice(interval),)
     source = link.address
-    home_address = request.home_address
+    home_address, destination = request.home_address, request.reply_to
+    if not options and destination != home_address and request.authentication is None:
+        packet = _acknowledgement_to_care_of_address(
+            source, destination, home_address, status, request.sequence, lifetime
+        )
+        return SendDatagram(link, packet, request.reply_link_layer_address, after_flows)
     acknowledgement = BindingAcknowledgement(status, 0, request.sequence, lifetime, options)
     # 6.1.1: the checksum is made with the final destination, which is the home address either way.
     if request.authentication is None:
@@ -38,12 +46,46 @@ def binding_acknowledgement(request: Registration, status: int, after_flows: boo
         upper = request.authentication.build(acknowledgement, request.care_of_address, source, home_address)
     packet = ipv6.build(
         source,
-        request.reply_to,
+        destination,
         MOBILITY_HEADER,
         upper,
-        type2_home_address=None if request.reply_to == home_address else home_address,
+        type2_home_address=None if destination == home_address else home_address,
     )
     return SendDatagram(link, packet, request.reply_link_layer_address, after_flows)
+
+
+# Nearly all acknowledgements differ in a few fields: the rest is taken from one that was built of its parts.
+_SAMPLE: Final = ipv6.build(
+    UNSPECIFIED,
+    UNSPECIFIED,
+    MOBILITY_HEADER,
+    mh.build(BindingAcknowledgement(0, 0, 0, 0), UNSPECIFIED, UNSPECIFIED),
+    type2_home_address=UNSPECIFIED,
+)
+_ACKNOWLEDGEMENT = struct.Struct("!8s16s16s8s16s4sHBxHH4s")
+_IPV6, _, _, _ROUTING, _, _MOBILITY, _CHECKSUM, _, _, _, _PADDING = _ACKNOWLEDGEMENT.unpack(_SAMPLE)
+
+
+def _acknowledgement_to_care_of_address(
+    source: Address, destination: Address, home_address: Address, status: int, sequence: int, lifetime: int
+) -> bytes:
+    """The packet with a Type 2 Routing header and no options, octet by octet what `ipv6.build` and `mh.build` make."""
+    # In one's complement the checksum of what differs is subtracted from that of the sample (see codec.checksum).
+    differing = int.from_bytes(source + home_address, "big") + (status << 8) + sequence + lifetime
+    checksum = (_CHECKSUM - differing) % 0xFFFF
+    return _ACKNOWLEDGEMENT.pack(
+        _IPV6,
+        source,
+        destination,
+        _ROUTING,
+        home_address,
+        _MOBILITY,
+        checksum,
+        status,
+        sequence,
+        lifetime,
+        _PADDING,
+    )
 
 
 def binding_error(

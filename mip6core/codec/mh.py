@@ -216,9 +216,8 @@ def parse(upper: bytes, source: Address, destination: Address) -> Message:
     if checksum.upper_layer(source, destination, MOBILITY_HEADER, upper) != 0:
         # Where Header Len is too small, the sender may have summed the octets it sent, not those it announced
         too_short = mh_type <= _LAST_KNOWN and length < _MINIMUM_LENGTH[mh_type]
-        if too_short and checksum.upper_layer(source, destination, MOBILITY_HEADER, whole) == 0:
-            raise ParseError("bad_header_length", 1)
-        raise ParseError("bad_checksum")
+        if not too_short or checksum.upper_layer(source, destination, MOBILITY_HEADER, whole) != 0:
+            raise ParseError("bad_checksum")
     if mh_type > _LAST_KNOWN:
         return UnknownMessage(mh_type, upper[6:])
     if upper[0] != NO_NEXT_HEADER:

@@ -108,6 +108,12 @@ def test_payload_proto_comes_before_header_len() -> None:
     assert (caught.value.reason, caught.value.pointer) == ("bad_payload_proto", 0)
 
 
+def test_payload_proto_comes_before_header_len_where_the_sum_is_over_all_that_was_sent() -> None:
+    with pytest.raises(ParseError) as caught:
+        mh.parse(sealed(bytes((6, 0, 5)) + bytes(13)), SOURCE, DESTINATION)
+    assert (caught.value.reason, caught.value.pointer) == ("bad_payload_proto", 0)
+
+
 def test_the_checksum_covers_both_addresses() -> None:
     octets = sealed(bytes.fromhex("3b0105000000002ac000001e01020000"))
     for source, destination in ((ADDRESS, DESTINATION), (SOURCE, ADDRESS)):

@@ -95,8 +95,12 @@ class HomeRegistrations:
                 self._statistics["dropped_not_home_registration"] += 1
             return
         entry.sequence = request.sequence  # 9.5.1: of every valid Binding Update, accepted or not
-        # Lifetime 0, or RFC 3775's other way to say it: the home address as care-of address
-        if request.lifetime_units == 0 or request.care_of_address == request.home_address:
+        # Lifetime 0, or RFC 3775's other way to say it: the home address as care-of address. Without a Home Address
+        # option that may be no home address at all, which 10.3.1 wants to be told.
+        home_address = request.home_address
+        if request.lifetime_units == 0 or (
+            request.care_of_address == home_address and request.link.find_prefix(home_address) is not None
+        ):
             self._run(entry, Input.DEREGISTER, now, actions, request)
             return
         status = self._admission.decide(request, entry, now)

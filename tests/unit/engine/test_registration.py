@@ -203,6 +203,11 @@ class TestRefusal:
     def test_132_for_a_home_address_outside_every_home_prefix(self) -> None:
         self.refused(Shell(), 132, home_address=address("2001:db8:2::99"))
 
+    def test_132_without_a_home_address_option_from_anywhere_else(self) -> None:
+        """The source is taken for the home address, and for the care-of address as well: no de-registration."""
+        packet = self.refused(Shell(), 132, home_address=COA1, home_address_option=False)
+        assert (packet.destination, packet.routing) == (COA1, None)
+
     def test_132_for_a_home_address_of_another_of_our_links(self) -> None:
         """6.1.7: the destination must share the home address's prefix."""
         other = home_link(

@@ -128,7 +128,8 @@ class Correspondent:
     ) -> CorrespondentActions:
         """Binding Error 1 for a packet from `source` to `correspondent` with a Home Address option (9.3.1).
 
-        Nothing if there is a binding after all: the packet came before its flows.
+        Nothing if there is a binding after all, the packet came before its flows; or if the option's address could not
+        have one.
         """
         actions: CorrespondentActions = []
         binding = self.bindings.get(correspondent, home_address)
@@ -136,6 +137,8 @@ class Correspondent:
             self._drop("before_flows")
         elif not link.is_correspondent(correspondent):
             self._drop("not_for_correspondent")
+        elif not is_unicast_routable(home_address):
+            self._drop("bad_home_address")
         else:
             self._drop("unknown_binding")
             status = BindingErrorStatus.UNKNOWN_BINDING

@@ -16,7 +16,7 @@ from typing import Final
 from mip6core import discovery, neighbor_discovery, registration, replies
 from mip6core.access import AccessList
 from mip6core.actions import Actions
-from mip6core.addresses import UNSPECIFIED, Address, is_multicast
+from mip6core.addresses import UNSPECIFIED, Address, is_multicast, is_unicast_routable
 from mip6core.authentication import Authenticator, MobilitySecurityAssociation
 from mip6core.codec import icmpv6, mh
 from mip6core.codec.icmpv6 import NeighborAdvertisement, NeighborSolicitation, ParameterProblem, TimeExceeded
@@ -295,8 +295,14 @@ class HomeAgent:
     def unknown_binding(
         self, link: HomeLink, source: Address, home_address: Address, link_layer_source: bytes, now: float
     ) -> Actions:
-        """Binding Error 1 for a packet from `source` whose Home Address option has no binding (9.3.1)."""
+        """Binding Error 1 for a packet from `source` whose Home Address option has no binding (9.3.1).
+
+        None if the option's address could not have one.
+        """
         actions: Actions = []
+        if not is_unicast_routable(home_address):
+            self._drop("bad_home_address")
+            return actions
         self._binding_error(
             link, BindingErrorStatus.UNKNOWN_BINDING, source, home_address, link_layer_source, now, actions
         )

@@ -196,6 +196,10 @@ class TestUnknownBinding:
     def test_never_to_what_is_no_unicast_address(self, source: str) -> None:
         assert Shell().unknown_binding(address(source), HOA) == []
 
+    @pytest.mark.parametrize("home_address", ["ff02::1:ff00:99", "fe80::99", "::", "::1"])
+    def test_not_about_an_address_that_can_have_no_binding(self, home_address: str) -> None:
+        assert Shell().unknown_binding(COA1, address(home_address)) == []
+
     @pytest.mark.parametrize("correspondent", [TEP, ROUTER, HOA])
     def test_only_in_the_name_of_hosts(self, correspondent: bytes) -> None:
         assert Shell().unknown_binding(COA1, HOA, correspondent) == []

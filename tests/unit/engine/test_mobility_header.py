@@ -278,6 +278,11 @@ class TestHomeAddressOption:
         sent = only(shell.carry_out(shell.ha.unknown_binding(shell.link, COA1, HOA, b"", shell.now)))
         assert (sent.packet.status, sent.packet.destination, sent.packet.home_address) == (1, COA1, HOA)
 
+    @pytest.mark.parametrize("home_address", ["ff02::1:ff00:99", "fe80::99", "::", "::1"])
+    def test_an_address_that_can_have_no_binding_draws_nothing(self, home_address: str) -> None:
+        shell = Shell()
+        assert shell.ha.unknown_binding(shell.link, COA1, address(home_address), b"", shell.now) == []
+
 
 def bound_shell() -> tuple[Shell, str]:
     shell = Shell()

@@ -71,8 +71,12 @@ class CorrespondentBridge(Role[CorrespondentLink]):
 
     def _signalling(self, frame: bytes, origin: Origin, now: float) -> None:
         """A Mobility Header to a host. What is for a mobile node that visits the link goes on its way."""
-        datagram = self._parse(frame)
-        if datagram is None:
+        try:
+            datagram = ipv6.parse(frame[14:])
+        except ParseError as error:
+            self.statistics[f"dropped_{error.reason}"] += 1
+            if error.pointer is not None:  # the sender is told by the host, whose kernel finds it out, too
+                self._pass_on(frame, origin)
             return
         # Where no adapter is, optimised packets would leave as GRE. Out of the reverse tunnel nothing is registered
         # but what can be.
@@ -80,8 +84,12 @@ class CorrespondentBridge(Role[CorrespondentLink]):
         actions = self.engine.receive(self.link, datagram, now, optimizable=optimizable)
         if actions is not None:
             self.execute(actions)
-        elif origin.from_tunnel:
-            self.bridge.send_into(self._forward, datagram.packet)
+        else:
+            self._pass_on(frame, origin)
+
+    def _pass_on(self, frame: bytes, origin: Origin) -> None:
+        if origin.from_tunnel:
+            self.bridge.send_into(self._forward, frame[14:])
         else:
             self._send_on(self.bridge.layout.onward, origin.in_port, frame)
 
@@ -118,16 +126,12 @@ class CorrespondentBridge(Role[CorrespondentLink]):
 
     def _error(self, frame: bytes, now: float) -> None:
         """A copy of a Destination Unreachable to a host (9.3.4)."""
-        datagram = self._parse(frame)
-        if datagram is not None:
-            self.execute(self.engine.icmpv6_error(self.link, datagram, now))
-
-    def _parse(self, frame: bytes) -> Datagram | None:
         try:
-            return ipv6.parse(frame[14:])
+            datagram = ipv6.parse(frame[14:])
         except ParseError as error:
             self.statistics[f"dropped_{error.reason}"] += 1
-            return None
+            return
+        self.execute(self.engine.icmpv6_error(self.link, datagram, now))
 
     def neighbor_discovery(self, datagram: Datagram, link_layer_source: bytes, now: float) -> None:
         """Nothing in it is for correspondents: they do their own."""

@@ -161,12 +161,11 @@ class Wire:
                 continue
             try:
                 seen = wire.read_frame(frame, _moment(control))
+                if seen is not None:
+                    self._switchboard.put(seen)
+                    self._neighbour_discovery(seen)
             except wire.Malformed:
                 self.malformed[frame] += 1
-                continue
-            if seen is not None:
-                self._switchboard.put(seen)
-                self._neighbour_discovery(seen)
 
     def _neighbour_discovery(self, seen: Seen) -> None:
         target = seen.target

@@ -29,14 +29,15 @@ from ryu_apps import cookies, forwarding_errors, home_pipeline, templates
 from ryu_apps.bridge import IPV6_HEADER, NO_COOKIE, NO_TIMEOUT, Bridge, Role
 from ryu_apps.cookies import Category
 from ryu_apps.flow_dump import FlowDump
-from ryu_apps.flowspec import FlowSpec, Resubmit
+from ryu_apps.flowspec import FlowSpec, Resubmit, SetField
 from ryu_apps.fragments import Fragments
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.narrow_paths import NarrowPaths
 from ryu_apps.of_compat import ofproto
 from ryu_apps.origin import Origin
-from ryu_apps.pipeline import Punt, Table
+from ryu_apps.parameter_problems import is_about_mobility
+from ryu_apps.pipeline import OPTIMIZED, Punt, Table
 from ryu_apps.protection import Protection
 
 LOG = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class HomeBridge(Role[HomeLink]):
         self._fragments = Fragments(self, {MOBILITY_HEADER: self._signalling, ESP: self._protection.esp})
         self._narrow_paths = NarrowPaths(self)
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
+        self._from_host = templates.PacketOut(SetField(OPTIMIZED, 1), Resubmit(Table.BINDINGS))
         self.left_home: Callable[[Address], None] | None = None  # tells the correspondents of the same bridge
         self._flows_end: dict[Address, float] = {}  # when a binding's flows end by themselves, monotonic seconds
         self.begin(0)
@@ -92,6 +94,7 @@ class HomeBridge(Role[HomeLink]):
             Punt.UPLINK_FRAGMENT: self._fragments.by_uplink,
             Punt.LINK_FRAGMENT: self._fragments.from_link,
             Punt.NARROW_PATH: self._narrow_paths.punted,
+            Punt.HOST_PROBLEM: self._host_problem,
         }
         self.punts_with_origin = {
             Punt.UNBOUND: self._unbound,
@@ -177,6 +180,13 @@ class HomeBridge(Role[HomeLink]):
             self.bridge.send_through_pipeline(report.packet)
         if report.narrow is not None:
             self._narrow_paths.found(report.narrow, now)
+
+    def _host_problem(self, frame: bytes, now: float) -> None:
+        """The host's kernel may not know of Mobile IPv6, and complains of what it should leave alone in silence."""
+        if is_about_mobility(frame[14:]):
+            self.statistics["dropped_complaint_about_mobility"] += 1
+        else:
+            self.outbox.put(self._from_host.build(frame))
 
     def way(self, packet: bytes) -> templates.PacketOut | None:
         return None if self.engine.bindings.get_bound(packet[24:40]) is None else self._to_bindings

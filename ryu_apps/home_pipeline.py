@@ -22,6 +22,7 @@ from ryu_apps.flowspec import (
     SetNdField,
     match,
 )
+from ryu_apps.parameter_problems import ERRONEOUS_FIELD, UNRECOGNIZED_OPTION
 from ryu_apps.pipeline import (
     ADVERTISEMENT,
     DESTINATION_CHECKED,
@@ -48,6 +49,7 @@ from ryu_apps.pipeline import (
 )
 
 ICMPV6_ERRORS: Final = (1, 2, 3, 4)  # ICMPv6 types
+PARAMETER_PROBLEM: Final = 4
 ROUTER_SOLICITATION: Final = 133
 ROUTER_ADVERTISEMENT: Final = 134
 HA_ADDRESS_DISCOVERY_REQUEST: Final = 144
@@ -149,6 +151,12 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         add(Table.CLASSIFY, 105, from_own, SetField(OPTIMIZED, 1), goto=Table.BINDINGS)
         for protocol in (MOBILITY_HEADER, ESP):
             add(Table.CLASSIFY, 106, {**from_own, "ip_proto": protocol}, goto=Table.BINDINGS)
+    # Its kernel may not know Type 2 Routing headers nor the Home Address option, which some fragments bring it. That it
+    # knows no Mobility Header is true of what comes out of the reverse tunnel: the sender may learn it.
+    for code in (ERRONEOUS_FIELD, UNRECOGNIZED_OPTION):
+        problem = {"icmpv6_type": PARAMETER_PROBLEM, "icmpv6_code": code}
+        fields = {**ipv6, "in_port": LOCAL, "ipv6_src": own, "ip_proto": ICMPV6, **problem}
+        add_punt(Table.CLASSIFY, 164, fields, Punt.HOST_PROBLEM)
 
     # Nobody has an address of a virtual link that is not bound: by way of the router it would come back.
     for prefix in home.prefixes if home.virtual else ():
@@ -179,8 +187,8 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     )
 
     # Out of the reverse tunnel: the same duties of a router, except towards the home agent itself
-    add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": "fe80::/10"})
-    add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": "ff00::/8"})
+    for never_forwarded in ("fe80::/10", "ff00::/8", "::", "::1"):  # RFC 4291 sections 2.5.2, 2.5.3 and 2.5.6
+        add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": never_forwarded})
     add(Table.FORWARD, 110, to_own, goto=Table.DELIVER)
     # A mobile node may ask for home agents by way of its tunnel, too (10.5). There it has no link-layer address to tell
     # which of those with the anycast address is asked.
@@ -205,6 +213,7 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         Table.PROXY_REPLY,
         0,
         SOLICITATION,
+        Move("ipv6_nd_sll", "eth_dst", 48),
         SetField("icmpv6_type", NEIGHBOR_ADVERTISEMENT),
         SetNdField(ND_OPTIONS_TYPE, TARGET_LINK_LAYER_ADDRESS),
         SetNdField(ND_RESERVED, SOLICITED),
@@ -214,7 +223,6 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         Table.PROXY_SEND,
         0,
         ADVERTISEMENT,
-        Move("eth_src", "eth_dst", 48),
         SetField("eth_src", mac),
         Move("ipv6_src", "ipv6_dst", 128),
         SetField("ipv6_src", own),

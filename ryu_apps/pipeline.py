@@ -85,6 +85,7 @@ class Punt(enum.IntEnum):
     CORRESPONDENT_ERROR = 14  # a Destination Unreachable to a correspondent: a route may no longer work (9.3.4)
     CORRESPONDENT_PROBLEM = 16  # a Parameter Problem of a correspondent: it may be about what it need not know
     UNBOUND_CORRESPONDENT = 15  # as UNBOUND, to a correspondent that is not the home agent
+    HOST_PROBLEM = 17  # a Parameter Problem of the home agent's host, as CORRESPONDENT_PROBLEM
     ICMPV6_ERROR = 20  # to the home agent: it may be about a packet in the tunnel (RFC 2473 section 8)
     UPLINK_FRAGMENT = 22  # to the home agent, by an uplink; or a tunnel packet that the adapter has left alone
     LINK_FRAGMENT = 23  # to the home agent, from the link

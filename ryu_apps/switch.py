@@ -177,4 +177,5 @@ def punt_rates(rates: PuntRates) -> dict[Punt, int]:
         Punt.CORRESPONDENT_ERROR: rates.tunnel_errors,
         Punt.CORRESPONDENT_PROBLEM: rates.tunnel_errors,
         Punt.UNBOUND_CORRESPONDENT: rates.unbound,
+        Punt.HOST_PROBLEM: rates.tunnel_errors,
     }

@@ -51,6 +51,12 @@ class Query:
             raise bad_request(f"{name}: a whole number from 1 to {highest} is needed")
         return int(value)
 
+    def flag(self, name: str) -> bool:
+        value = self._values.get(name)
+        if value not in (None, "true", "false"):
+            raise bad_request(f"{name}: true or false is needed")
+        return value == "true"
+
     def cursor(self, name: str, length: int) -> bytes | None:
         """Where the page before ended: a key of `length` octets."""
         value = self._values.get(name)

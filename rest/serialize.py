@@ -30,6 +30,11 @@ def binding(view: BindingView) -> dict[str, Any]:
         "registered_at": timestamp(view.registered_at),
         "updated_at": timestamp(view.updated_at),
         "state": view.state,
+        "packets_out": view.packets_out,
+        "bytes_out": view.bytes_out,
+        "packets_in": view.packets_in,
+        "bytes_in": view.bytes_in,
+        "counted_at": None if view.counted_at is None else timestamp(view.counted_at),
         "datapath_id": datapath_id(view.datapath_id),
     }
 

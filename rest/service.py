@@ -24,6 +24,12 @@ class BindingView:
     updated_at: float
     state: str
     datapath_id: int | None  # None: no switch has it
+    # What its flows have carried since the mobile node is at this care-of address, as far as is known; see `count`.
+    packets_out: int | None = None  # to the mobile node
+    bytes_out: int | None = None
+    packets_in: int | None = None
+    bytes_in: int | None = None
+    counted_at: float | None = None  # seconds since 1970
     version: str = ""  # another one after each change; not shown
 
 
@@ -142,6 +148,9 @@ class Service(Protocol):
 
     def binding(self, home_address: Address) -> BindingView | None:
         """The binding of a home address."""
+
+    def count(self, home_address: Address | None) -> None:
+        """Ask what the flows of one binding, or of all (None), have carried. Waits for the switch, but not for long."""
 
     def put(self, home_address: Address, care_of_address: Address, home_link: str, lifetime: int | None) -> None:
         """Make a static binding, or change one, for some seconds (None: for ever). ValueError: it cannot be."""

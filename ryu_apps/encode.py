@@ -99,7 +99,7 @@ def flow_mod(spec: FlowSpec, command: int = ofproto.OFPFC_ADD) -> Any:
         priority=spec.priority,
         out_port=ofproto.OFPP_ANY,  # a delete with the default, 0, deletes nothing
         out_group=ofproto.OFPG_ANY,
-        flags=ofproto.OFPFF_SEND_FLOW_REM if spec.notify_removal else 0,
+        flags=ofproto.OFPFF_SEND_FLOW_REM * spec.notify_removal | ofproto.OFPFF_RESET_COUNTS * spec.reset_counts,
         match=_match(spec.match),
         instructions=instructions,
     )

@@ -7,7 +7,7 @@ way out, sequence number and flags in their cookies, and the time left in their 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -77,13 +77,11 @@ class FlowDump:
         return is_last(message)
 
     def _add_binding(self, category: int, entry: Entry) -> None:
-        # The field's header comes before any octets that somebody else has chosen.
-        care_of = entry.instructions.find(_OXM_TUN_IPV6_DST)
+        care_of_address = tunnel_destination(entry)
         fields = dict(oxm.fields(entry.match))
         home = fields.get(oxm.IPV6_DST)
-        if home is None or care_of < 0:
+        if home is None or care_of_address is None:
             return
-        care_of_address = entry.instructions[care_of + 4 : care_of + 4 + _ADDRESS]
         sequence, flags = cookies.binding_of_item(cookies.item(entry.cookie))
         if category == Category.TUNNEL:
             self.bindings[home] = FoundBinding(
@@ -93,19 +91,31 @@ class FlowDump:
             self.routes.append(FoundRoute(correspondent, home, care_of_address, sequence, entry.left))
 
 
-def request(xid: int) -> bytes:
-    """The request for all flows with our tag."""
+def request(
+    xid: int,
+    table: int = ofproto.OFPTT_ALL,
+    category: Category | None = None,
+    fields: Mapping[str, object] | None = None,
+) -> bytes:
+    """The request for our flows: those of all tables and categories unless told, as far as they match `fields`."""
     message = parser.OFPFlowStatsRequest(
         offline_datapath(),
         0,
-        ofproto.OFPTT_ALL,
+        table,
         ofproto.OFPP_ANY,
         ofproto.OFPG_ANY,
-        cookies.APP_TAG << 48,
-        cookies.APP_MASK,
-        parser.OFPMatch(),
+        cookies.APP_TAG << 48 if category is None else cookies.cookie(category, 0),
+        cookies.APP_MASK if category is None else cookies.CATEGORY_MASK,
+        parser.OFPMatch(**(fields or {})),
     )
     return encode.wire(message, xid)
+
+
+def tunnel_destination(entry: Entry) -> Address | None:
+    """The care-of address that a flow's actions name, if they do."""
+    # The field's header comes before any octets that somebody else has chosen.
+    found = entry.instructions.find(_OXM_TUN_IPV6_DST)
+    return entry.instructions[found + 4 : found + 4 + _ADDRESS] if found >= 0 else None
 
 
 def is_last(message: bytes) -> bool:

@@ -89,6 +89,7 @@ class FlowSpec:
     idle_timeout: int = 0  # seconds
     hard_timeout: int = 0  # seconds
     notify_removal: bool = False
+    reset_counts: bool = False  # of the flow that it takes the place of
 
     @property
     def identity(self) -> tuple[int, int, tuple[tuple[str, object], ...]]:

@@ -26,6 +26,7 @@ from mip6core.fsm import State
 from mip6core.home_agent import HomeAgent
 from mip6core.home_link import HomeLink
 from ryu_apps import cookies, forwarding_errors, home_pipeline, templates
+from ryu_apps.binding_counters import BindingCounters
 from ryu_apps.bridge import IPV6_HEADER, NO_COOKIE, NO_TIMEOUT, Bridge, Role
 from ryu_apps.cookies import Category
 from ryu_apps.flow_dump import FlowDump
@@ -34,7 +35,7 @@ from ryu_apps.fragments import Fragments
 from ryu_apps.home_pipeline import HomeLayout
 from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.narrow_paths import NarrowPaths
-from ryu_apps.of_compat import ofproto
+from ryu_apps.of_compat import hub, ofproto
 from ryu_apps.origin import Origin
 from ryu_apps.parameter_problems import is_about_mobility
 from ryu_apps.pipeline import OPTIMIZED, Punt, Table
@@ -69,6 +70,7 @@ class HomeBridge(Role[HomeLink]):
         self._protection = Protection(self, gateway)
         self._fragments = Fragments(self, {MOBILITY_HEADER: self._signalling, ESP: self._protection.esp})
         self._narrow_paths = NarrowPaths(self)
+        self.counters = BindingCounters(self._care_of_address)
         self._to_bindings = templates.PacketOut(Resubmit(Table.BINDINGS))
         self._from_host = templates.PacketOut(SetField(OPTIMIZED, 1), Resubmit(Table.BINDINGS))
         self.left_home: Callable[[Address], None] | None = None  # tells the correspondents of the same bridge
@@ -205,12 +207,13 @@ class HomeBridge(Role[HomeLink]):
         now = self.clock()
         # The proxy flows stay where they are while the binding moves, unless they would end before it does.
         keep_proxy = previous is not None and self._timeouts_fit(binding, now)
-        self._add_binding(binding, xid, now, with_proxy=not keep_proxy)
+        moved = previous is not None and previous.care_of_address != care_of
+        self._add_binding(binding, xid, now, with_proxy=not keep_proxy, moved=moved)
         if previous is None:
             if self.left_home is not None:
                 self.left_home(home)
             return
-        if previous.care_of_address != care_of:
+        if moved:
             self._narrow_paths.ended(home)
             values = (xid, NO_COOKIE, NO_TIMEOUT, home, previous.care_of_address)
             self.outbox.put(templates.DELETE_REVERSE_TUNNEL % values)
@@ -233,6 +236,7 @@ class HomeBridge(Role[HomeLink]):
         home = binding.home_address
         self._binding = home
         self._flows_end.pop(home, None)
+        self.counters.forget(home)
         self._narrow_paths.ended(home)
         xid = templates.word(self.outbox.next_xid())
         head = (xid, NO_COOKIE, NO_TIMEOUT)
@@ -247,7 +251,13 @@ class HomeBridge(Role[HomeLink]):
                 self._release_link_local(home, xid)
 
     def _add_binding(
-        self, binding: BindingCacheEntry, xid: bytes, now: float, with_proxy: bool, lifetimes: int = LIFETIMES
+        self,
+        binding: BindingCacheEntry,
+        xid: bytes,
+        now: float,
+        with_proxy: bool,
+        lifetimes: int = LIFETIMES,
+        moved: bool = False,
     ) -> None:
         home, care_of = binding.home_address, binding.care_of_address
         hard = _hard_timeout(binding, now, lifetimes)
@@ -256,7 +266,8 @@ class HomeBridge(Role[HomeLink]):
         self.bridge.known_networks.seen(care_of, now)
         if self._gateway.active:
             self._protection.add_flows(home, xid, hard)
-        put(templates.ADD_TUNNEL % (xid, templates.long(self._tunnel_cookie | item), hard, home, care_of))
+        add_tunnel = templates.ADD_TUNNEL_AFTER_MOVE if moved else templates.ADD_TUNNEL
+        put(add_tunnel % (xid, templates.long(self._tunnel_cookie | item), hard, home, care_of))
         put(templates.ADD_REVERSE_TUNNEL % (xid, templates.long(self._reverse_cookie | item), hard, home, care_of))
         if not with_proxy:
             return
@@ -340,6 +351,32 @@ class HomeBridge(Role[HomeLink]):
         for address in self.engine.watched(self.link):
             for flow in self._watch_flows(address):
                 self.bridge.put_flow(flow)
+
+    # What the flows have counted
+
+    def count(self, home_address: Address | None) -> hub.Event | None:
+        """Ask the switch about the flows of one binding, or of all (None); what is set when it has answered.
+
+        None: it is not asked, since it has just been, or too often.
+        """
+        now, next_xid = self.clock(), self.outbox.next_xid
+        if home_address is None:
+            asked = self.counters.ask_all(len(self.engine.bindings), next_xid, now)
+        else:
+            asked = self.counters.ask_one(home_address, next_xid, now)
+        if asked is None:
+            return None
+        for message in asked.messages:
+            self.outbox.put(message)
+        self.outbox.flush()
+        return asked.answered
+
+    def counted(self, xid: int, message: bytes) -> bool:
+        return self.counters.add(xid, message, self.clock())
+
+    def _care_of_address(self, home_address: Address) -> Address | None:
+        binding = self.engine.bindings.get_bound(home_address)
+        return binding.care_of_address if binding is not None and binding.link is self.link else None
 
     def tick(self, now: float) -> None:
         self._fragments.tick(now)

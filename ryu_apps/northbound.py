@@ -29,6 +29,7 @@ from rest.service import (
 )
 from rest.wsgi import make_app
 from ryu_apps.correspondent_bridge import CorrespondentBridge
+from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.metrics import CONTENT_TYPE, STATES
 from ryu_apps.of_compat import eventlet, hub
 
@@ -44,6 +45,7 @@ LOG = logging.getLogger(__name__)
 
 MAX_CLIENTS: Final = 64  # connections served at once
 REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
+COUNTERS_WAIT: Final = 3.0  # seconds for a switch to tell its counters; then those of before are shown
 YIELD_EVERY: Final = 200  # bindings cleared between two turns for signalling
 
 
@@ -62,6 +64,18 @@ class Northbound:
     def binding(self, home_address: Address) -> BindingView | None:
         entry = self._app.engine.bindings.get(home_address)
         return None if entry is None or entry.state not in STATES else self._view(entry)
+
+    def count(self, home_address: Address | None) -> None:
+        app = self._app
+        roles = [role for switch in app.switches.values() for role in switch.bridge.roles.values()]
+        homes = {role for role in roles if isinstance(role, HomeBridge)}
+        if home_address is not None:
+            entry = app.engine.bindings.get_bound(home_address)
+            homes = {home for home in homes if entry is not None and home.link is entry.link}
+        deadline = app.clock() + COUNTERS_WAIT
+        for answered in [home.count(home_address) for home in homes]:
+            if answered is not None:
+                answered.wait(max(0.0, deadline - app.clock()))
 
     def put(self, home_address: Address, care_of_address: Address, home_link: str, lifetime: int | None) -> None:
         app = self._app
@@ -240,6 +254,8 @@ class Northbound:
     def _view(self, entry: BindingCacheEntry) -> BindingView:
         now, wall = self._app.clock(), time.time()
         switch = self._app.switches.get(entry.link.name)
+        role = None if switch is None else switch.bridge.roles.get(entry.link.name)
+        counts = role.counters.of(entry.home_address) if isinstance(role, HomeBridge) else None
         bound = entry.bound
         endless = bound and entry.expires_at == math.inf
         return BindingView(
@@ -253,6 +269,11 @@ class Northbound:
             registered_at=wall - (now - entry.registered_at) if bound else wall,
             updated_at=wall - (now - entry.updated_at) if bound else wall,
             state=STATES[entry.state],
+            packets_out=None if counts is None else counts.packets_out,
+            bytes_out=None if counts is None else counts.bytes_out,
+            packets_in=None if counts is None else counts.packets_in,
+            bytes_in=None if counts is None else counts.bytes_in,
+            counted_at=None if counts is None else wall - (now - counts.counted_at),
             version=f"{entry.registered_at}/{entry.updated_at}/{entry.sequence}/{int(entry.state)}",
             datapath_id=None if switch is None else switch.datapath.id,
         )

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from mip6core.addresses import Address
-from ryu_apps import cookies, encode, flow_dump, oxm
+from ryu_apps import cookies, flow_dump, oxm
 from ryu_apps.cookies import Category
-from ryu_apps.of_compat import offline_datapath, ofproto, parser
 from ryu_apps.pipeline import Table
 
 INTERVAL: Final = 5.0  # seconds between two questions, at least
@@ -69,17 +68,7 @@ class RouteCounters:
         """The questions: one for the flows of each direction."""
         for xid, (category, table) in zip(xids, DIRECTIONS.items(), strict=True):
             self._asked[xid] = now
-            message = parser.OFPFlowStatsRequest(
-                offline_datapath(),
-                0,
-                table,
-                ofproto.OFPP_ANY,
-                ofproto.OFPG_ANY,
-                cookies.cookie(category, 0),
-                cookies.CATEGORY_MASK,
-                parser.OFPMatch(),
-            )
-            yield encode.wire(message, xid)
+            yield flow_dump.request(xid, table, category)
 
     def add(self, xid: int, message: bytes) -> set[RouteKey] | None:
         """Take in one part of an answer: the routes that have been used. None: it is not an answer of ours."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from dataclasses import replace
 from typing import Final
 
 from ryu_apps import correspondent_pipeline, encode, flowspec, home_pipeline
@@ -68,6 +69,7 @@ _route_in = correspondent_pipeline.route_in_flow(_CORRESPONDENT, _HOME, _CARE_OF
 
 # Each is filled in with (xid, cookie, hard timeout, addresses ...), all as octets.
 ADD_TUNNEL: Final = _add(_tunnel, _HOME, _CARE_OF)
+ADD_TUNNEL_AFTER_MOVE: Final = _add(replace(_tunnel, reset_counts=True), _HOME, _CARE_OF)
 ADD_REVERSE_TUNNEL: Final = _add(_reverse, _HOME, _CARE_OF)
 ADD_PROXY: Final = _add(_proxy, _HOME)
 ADD_LINK_LOCAL: Final = _add(_link_local, _HOME)

@@ -106,6 +106,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     bindings.add_argument("--home-address", type=_address_or_prefix, metavar="ADDRESS|PREFIX")
     bindings.add_argument("--care-of-prefix", type=_address_or_prefix, metavar="PREFIX")
     bindings.add_argument("--home-link", metavar="NAME")
+    bindings.add_argument("--counters", action="store_true", help="packets and octets, for which the switch is asked")
     bindings.add_argument("--limit", type=_positive, metavar="N", help="not more than N (default: all)")
     bindings.add_argument("--cursor", help="go on where an earlier answer ended")
     what = "bindings of correspondents, by which routes are optimised"

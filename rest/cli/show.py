@@ -16,6 +16,10 @@ BINDING_COLUMNS: Final = (
     *("home_address", "care_of_address", "home_link", "state"),
     *("sequence", "lifetime", "remaining_lifetime", "flags"),
 )
+COUNTER_COLUMNS: Final = (
+    *("home_address", "care_of_address", "home_link", "state"),
+    *("packets_out", "bytes_out", "packets_in", "bytes_in", "counted_at"),
+)
 FLAG_LETTERS: Final = {"acknowledge": "A", "home_registration": "H", "link_local": "L", "key_management": "K"}
 CORRESPONDENT_COLUMNS: Final = (
     *("correspondent", "home_address", "care_of_address", "correspondent_link"),
@@ -39,6 +43,8 @@ PREFIX_COLUMNS: Final = (
 
 def show_bindings(options: argparse.Namespace) -> Exit:
     filters = {name: getattr(options, name) for name in ("home_address", "care_of_prefix", "home_link", "cursor")}
+    if options.counters or options.output != "table":
+        filters["counters"] = "true"
     result = _fetch(Client(options), "bindings", filters, options.limit)
     if options.output != "table":
         print_data(options, result)
@@ -47,7 +53,8 @@ def show_bindings(options: argparse.Namespace) -> Exit:
     if not rows:
         print("no bindings")
         return Exit.OK
-    print(table([{**row, "flags": _flag_letters(row["flags"])} for row in rows], BINDING_COLUMNS))
+    columns = COUNTER_COLUMNS if options.counters else BINDING_COLUMNS
+    print(table([{**row, "flags": _flag_letters(row["flags"])} for row in rows], columns))
     _print_total(result, len(rows))
     return Exit.OK
 

@@ -17,24 +17,28 @@ from rest.router import Call, Json
 from rest.service import BindingView
 
 ADDRESS_LENGTH: Final = 16  # octets
+ADDRESS_BITS: Final = 8 * ADDRESS_LENGTH
 MAX_LIFETIME: Final = 65_535  # seconds of a static binding that has an end: what a flow's timeout can say
 
 
 def list_bindings(call: Call) -> dict[str, Any]:
     """A page in the order of home addresses."""
-    call.query.only("home_address", "care_of_prefix", "home_link", "limit", "cursor")
+    call.query.only("home_address", "care_of_prefix", "home_link", "counters", "limit", "cursor")
 
     def show(home_address: Address) -> dict[str, Any] | None:
         view = call.service.binding(home_address)
         return None if view is None else serialize.binding(view)
 
+    if call.query.flag("counters"):
+        only = call.query.prefix("home_address")
+        call.service.count(only.network if only is not None and only.length == ADDRESS_BITS else None)
     return page(call, "bindings", _matching(call), ADDRESS_LENGTH, show)
 
 
 def _matching(call: Call) -> Iterator[Sequence[Address]]:
     """Home addresses that pass the filters, in pieces."""
     home_prefix = call.query.prefix("home_address")
-    if home_prefix is not None and home_prefix.length == 128:
+    if home_prefix is not None and home_prefix.length == ADDRESS_BITS:
         everything: Sequence[Address] = [home_prefix.network]
         if call.service.binding(home_prefix.network) is None:
             return
@@ -65,8 +69,10 @@ def _view_filter(call: Call) -> Callable[[BindingView], bool] | None:
 
 
 def show_binding(call: Call) -> Json:
-    call.query.only()
+    call.query.only("counters")
     home_address = address(call.path["home_address"], "home_address")
+    if call.query.flag("counters"):
+        call.service.count(home_address)
     view = call.service.binding(home_address)
     if view is None:
         raise not_found(f"no binding for {addresses.text(home_address)}")

@@ -57,6 +57,7 @@ SECOND_HOME_ADDRESS: Final = "2001:db8:1::200"
 EDGE: Final = "br-edge"  # where there is a switch in front of the remote correspondent
 EDGE_ADDRESS: Final = "2001:db8:9::2"
 TUNNEL_MTU: Final = 1460  # 1500 on the wire, less an IPv6 header
+COUNTERS: Final = ("packets_out", "bytes_out", "packets_in", "bytes_in", "counted_at")  # of a binding
 REST: Final = "http://127.0.0.1:8080"
 
 # What no test may leave in the manager's log.
@@ -131,7 +132,7 @@ class Manager:
         """The binding of a home address, without what changes by itself."""
         status, body = self.request(f"/v1/bindings/{home_address}")
         assert status in (200, 404), body
-        return None if status == 404 else {k: v for k, v in body.items() if k not in ("remaining_lifetime",)}
+        return None if status == 404 else {k: v for k, v in body.items() if k not in ("remaining_lifetime", *COUNTERS)}
 
     def statistics(self, group: str = "shell") -> dict[str, int]:
         found: dict[str, int] = self.get("/v1/statistics")[group]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet6 import IPv6, MIP6MH_HoTI
 
+from ryu_apps.cookies import Category
 from tests.flows.campus import HOME_ADDRESS, LOCAL, REST, SECOND_HOME_ADDRESS, Campus
 from topo import lab
 from topo.lab import run
@@ -113,6 +114,41 @@ def test_show_flows(registered: Campus) -> None:
     everything = json.loads(campus.ctl("show", "flows", "-o", "json"))["flows"]
     assert len(everything) == len(campus.switch.flows())
     assert "into its tunnel" in campus.ctl("show", "flows")
+
+
+def test_what_a_binding_has_carried(registered: Campus) -> None:
+    """What ovs-ofctl counts for its two flows, from when the mobile node has come to where it is."""
+    campus = registered
+    campus.mobile.visit(campus.mobile.links[1])
+    assert campus.mobile.register() == 0
+    assert carried(campus) == (0, 0)
+    assert LOCAL.ping(HOME_ADDRESS, count=4) == 4
+    lab.wait_until(lambda: carried(campus) == (4, 4), "the counters")
+    shown = json.loads(campus.ctl("show", "bindings", "-o", "json"))["bindings"]
+    counted = {binding["home_address"]: binding["packets_in"] for binding in shown}
+    assert counted[HOME_ADDRESS] >= 4
+    assert campus.mobile.register() == 0  # it stays where it is
+    assert min(carried(campus)) >= 4
+    campus.mobile.visit(campus.mobile.links[0])
+    assert campus.mobile.register() == 0
+    without_asking = campus.manager.get(f"/v1/bindings/{HOME_ADDRESS}")
+    assert (without_asking["packets_out"], without_asking["counted_at"]) == (None, None)
+    assert carried(campus) == (0, 0)
+
+
+def carried(campus: Campus) -> tuple[int, int]:
+    """Packets to and from the mobile node, as REST tells, and Open vSwitch before and after that."""
+    before = counted_by_flows(campus)
+    binding = campus.manager.get(f"/v1/bindings/{HOME_ADDRESS}?counters=true")
+    told = binding["packets_out"], binding["packets_in"]
+    assert all(low <= count <= high for low, count, high in zip(before, told, counted_by_flows(campus), strict=True))
+    return told
+
+
+def counted_by_flows(campus: Campus) -> tuple[int, int]:
+    run("ovs-appctl revalidator/wait")
+    by_category = {flow.category: flow.packets for flow in campus.switch.flows_of(HOME_ADDRESS)}
+    return by_category[Category.TUNNEL], by_category[Category.REVERSE_TUNNEL]
 
 
 def test_statistics_begin_anew(registered: Campus) -> None:

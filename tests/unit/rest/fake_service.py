@@ -85,6 +85,7 @@ class FakeService:
         self.file: FakeCapture | None = FakeCapture()
         self.statistics_cleared = False
         self.bad_file: ConfigError | None = None
+        self.asked_about: list[Address | None] = []  # whose counters have been asked for; None: all
         self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
 
     def add(self, *bindings: BindingView) -> None:
@@ -96,6 +97,13 @@ class FakeService:
     def binding(self, home_address: Address) -> BindingView | None:
         self.on_binding()
         return self.bindings.get(home_address)
+
+    def count(self, home_address: Address | None) -> None:
+        self.asked_about.append(home_address)
+        for binding in self.bindings.values():
+            if home_address in (None, binding.home_address):
+                binding.packets_out, binding.bytes_out, binding.packets_in, binding.bytes_in = 5, 500, 6, 600
+                binding.counted_at = 1_000_000_002.0
 
     def put(self, home_address: Address, care_of_address: Address, home_link: str, lifetime: int | None) -> None:
         if home_link != "homenet":

@@ -66,8 +66,29 @@ def test_a_binding_has_every_field_in_the_form_of_the_api() -> None:
         "registered_at": "2001-09-09T01:46:40.250Z",
         "updated_at": "2001-09-09T01:46:41.000Z",
         "state": "bound",
+        "packets_out": None,
+        "bytes_out": None,
+        "packets_in": None,
+        "bytes_in": None,
+        "counted_at": None,
         "datapath_id": "00000000000000a1",
     }
+
+
+def test_counters_are_asked_for_when_somebody_wants_them(service: FakeService) -> None:
+    call(service, "/v1/bindings")
+    call(service, "/v1/bindings/2001:db8:1::a?counters=false")
+    assert service.asked_about == []
+    one = call(service, "/v1/bindings/2001:db8:1::a?counters=true").json
+    assert service.asked_about == [packed("2001:db8:1::a")]
+    assert [one[name] for name in ("packets_out", "bytes_out", "packets_in", "bytes_in")] == [5, 500, 6, 600]
+    assert one["counted_at"] == "2001-09-09T01:46:42.000Z"
+    listed = call(service, "/v1/bindings?counters=true").json["bindings"]
+    assert {entry["packets_in"] for entry in listed} == {6}
+    call(service, "/v1/bindings?counters=true&home_address=2001:db8:1::a")
+    call(service, "/v1/bindings?counters=true&home_address=2001:db8:1::/64")
+    assert service.asked_about[1:] == [None, packed("2001:db8:1::a"), None]
+    problem(call(service, "/v1/bindings?counters=yes"), 400)
 
 
 def test_a_binding_is_found_by_any_way_to_write_its_address(service: FakeService) -> None:

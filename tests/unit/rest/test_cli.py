@@ -106,6 +106,17 @@ def test_json_has_the_fields_of_the_api(server: str, ctl: Ctl) -> None:
         assert column in result["bindings"][0] and column.replace("_", " ") in table
 
 
+def test_counters_of_bindings(server: str, ctl: Ctl, service: FakeService) -> None:
+    ctl("show", "bindings")
+    assert service.asked_about == []
+    header, first, *_ = ctl("show", "bindings", "--counters").splitlines()
+    assert header.split("  ")[-1] == "COUNTED AT"
+    assert first.split()[4:8] == ["5", "500", "6", "600"]
+    assert service.asked_about == [None]
+    assert ctl.json("show", "bindings")["bindings"][0]["packets_in"] == 6
+    assert service.asked_about == [None, None]
+
+
 def test_filters_reach_the_server(server: str, ctl: Ctl) -> None:
     def found(*filters: str) -> list[str]:
         return [binding["home_address"] for binding in ctl.json("show", "bindings", *filters)["bindings"]]

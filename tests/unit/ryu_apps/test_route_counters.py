@@ -1,38 +1,18 @@
-"""Answers about flows, as Open vSwitch sends them: made by Ryu, read by our own reader."""
+"""What optimised routes have carried, as answers of the switch tell it."""
 
 import ipaddress
-import struct
 
 import pytest
 
-from ryu_apps import cookies, correspondent_pipeline, encode, flow_dump
+from ryu_apps import cookies, correspondent_pipeline, flow_dump
 from ryu_apps.cookies import Category
 from ryu_apps.flow_dump import FlowDump, FoundRoute
 from ryu_apps.flowspec import FlowSpec
-from ryu_apps.of_compat import ofproto
 from ryu_apps.route_counters import RouteCounters, RouteCounts
+from tests.unit.ryu_apps.flow_answers import answer
 
 HOST, HOME, CARE_OF, NEW_CARE_OF = "2001:db8:c::1", "2001:db8:1::100", "2001:db8:f1::100", "2001:db8:f2::100"
-ENTRY = struct.Struct("!HBxIIHHHH4xQQQ")  # OpenFlow 1.3, A.3.5.2: length, table, age, ..., counters
 KEY = (ipaddress.IPv6Address(HOST).packed, ipaddress.IPv6Address(HOME).packed)
-
-
-def answer(xid: int, *flows: tuple[FlowSpec, int], more: bool = False) -> bytes:
-    """A multipart reply; of each flow the packets that it has counted, of 100 octets each."""
-    body = b""
-    for flow, packets in flows:
-        message = encode.flow_mod(flow)
-        rest = bytearray()
-        message.match.serialize(rest, 0)
-        for instruction in message.instructions:
-            instruction.serialize(rest, len(rest))
-        length = ENTRY.size + len(rest)
-        counted = (flow.cookie, packets, packets * 100)
-        body += ENTRY.pack(length, flow.table, 10, 0, flow.priority, 0, flow.hard_timeout, 0, *counted) + rest
-    flags = ofproto.OFPMPF_REPLY_MORE if more else 0
-    head = ofproto.OFP_VERSION.to_bytes(1, "big") + bytes((ofproto.OFPT_MULTIPART_REPLY,))
-    head += (16 + len(body)).to_bytes(2, "big") + xid.to_bytes(4, "big")
-    return head + ofproto.OFPMP_FLOW.to_bytes(2, "big") + flags.to_bytes(2, "big") + bytes(4) + body
 
 
 def flows(care_of_address: str = CARE_OF, sequence: int = 7) -> tuple[FlowSpec, FlowSpec]:

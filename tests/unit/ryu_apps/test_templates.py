@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,7 @@ def test_flows_of_a_binding(seed: int) -> None:
     test_init = home_pipeline.home_test_init_flow(str(home), cookie, hard)
     for template, addresses, flow, command in (
         (templates.ADD_TUNNEL, both, tunnel, ADD),
+        (templates.ADD_TUNNEL_AFTER_MOVE, both, replace(tunnel, reset_counts=True), ADD),
         (templates.ADD_REVERSE_TUNNEL, both, reverse, ADD),
         (templates.ADD_PROXY, one, proxy, ADD),
         (templates.ADD_LINK_LOCAL, one, link_local, ADD),

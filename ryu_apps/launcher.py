@@ -12,11 +12,13 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.config import Config, load
 from mip6core import addresses
 from mip6core.errors import ConfigError
+from ryu_apps import adapter_report
 from ryu_apps.log_limit import LogLimit
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"mip6-manager: {what}: cannot listen on {listen} port {port}: {problem}", file=sys.stderr)
             return EXIT_FAILURE
     _set_up_logging(arguments.log_level)
-    return _serve(config, arguments.config)
+    return _serve(config, arguments.config, arguments.adapter_counters)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         default="info",
         choices=("debug", "info", "warning", "error"),
         help="how much is logged to standard error (default: info)",
+    )
+    parser.add_argument(
+        "--adapter-counters",
+        type=Path,
+        default=adapter_report.FILE,
+        metavar="FILE",
+        help="what `mip6ctl ovs counters --write` leaves for /metrics (default: %(default)s)",
     )
     return parser
 
@@ -100,7 +109,7 @@ def _warn(config: Config) -> None:
             LOG.warning("signalling is accepted without protection hoa=%s", addresses.text(node.home_address))
 
 
-def _serve(config: Config, path: str) -> int:
+def _serve(config: Config, path: str, adapter_counters: Path) -> int:
     # First of all: what is imported from here on must find the patched modules.
     from ryu_apps.of_compat import eventlet
 
@@ -135,6 +144,7 @@ def _serve(config: Config, path: str) -> int:
     access = northbound.access_control(config.rest)
     reloader = Reloader(app, path, service_manager, lambda rest: northbound.change_access(access, rest))
     app.metrics.reloader = reloader
+    app.metrics.adapter_report = adapter_counters
     _reload_on_hangup(eventlet, reloader)
     try:
         app.loops.spawn("rest", northbound.serve, app, config.rest, access, reloader)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from mip6core.fsm import State
-from ryu_apps import tables
+from ryu_apps import adapter_report, tables
 from ryu_apps.of_compat import hub
 from ryu_apps.reload import REJECTED
 
@@ -45,6 +45,7 @@ class Metrics:
     def __init__(self, app: HomeAgentApp) -> None:
         self._app = app
         self.reloader: Reloader | None = None  # None: not there yet
+        self.adapter_report = adapter_report.FILE
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._installation = Histogram(
@@ -102,6 +103,7 @@ class Metrics:
         watchers.add_metric([], app.event_log.watchers)
         yield watchers
         yield from self._tables()
+        yield from _adapters(adapter_report.read(self.adapter_report, time.time()))
 
     def _tables(self) -> Iterator[Metric]:
         entries = GaugeMetricFamily("mip6_table_entries", "Of tables that strangers can make grow", labels=("table",))
@@ -154,6 +156,25 @@ class Metrics:
                 unconfirmed.add_metric([link], switch.bridge.outbox.unconfirmed)
                 neighbours.add_metric([link], len(switch.bridge.neighbours))
         yield from (connected, ready, unconfirmed, neighbours)
+
+
+def _adapters(report: adapter_report.Report | None) -> Iterator[Metric]:
+    """Of this machine, if somebody who may read their counters does."""
+    known = GaugeMetricFamily("mip6_adapter_counters_known", "0: no fresh counters of adapters are on this machine")
+    known.add_metric([], report is not None)
+    attached = GaugeMetricFamily("mip6_adapter_attached", "1: the adapter of the device works", labels=("device",))
+    labels = ("device", "direction")
+    packets = CounterMetricFamily(
+        "mip6_adapter_packets", "Packets that the adapter has converted or let pass", labels=(*labels, "kind")
+    )
+    drops = CounterMetricFamily("mip6_adapter_dropped", "Packets that it has dropped", labels=(*labels, "reason"))
+    if report is not None:
+        for device, works in report.attached.items():
+            attached.add_metric([device], works)
+        for counter in report.counters:
+            family = drops if counter.dropped else packets
+            family.add_metric([counter.device, counter.direction, counter.kind], counter.packets)
+    yield from (known, attached, packets, drops)
 
 
 def _configuration(reloader: Reloader) -> Iterator[Metric]:

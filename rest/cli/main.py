@@ -235,6 +235,11 @@ def _add_ovs(parser: argparse.ArgumentParser) -> None:
         if name != "status":
             action.add_argument("--dry-run", action="store_true", help="print the commands, change nothing")
 
+    what = "what the wire format adapters of this machine have counted"
+    counters = _command(actions, "counters", "adapters:counters", what)
+    counters.add_argument("--write", metavar="FILE", help="leave it in FILE, for the controller's /metrics")
+    counters.add_argument("--every", type=_positive, metavar="SECONDS", help="again and again")
+
 
 def _command(
     parent: Subparsers[argparse.ArgumentParser], name: str, run: str, what: str, description: str = "", *aliases: str

@@ -82,7 +82,7 @@ def test_the_installed_programs_serve_as_their_own_user_and_purging_leaves_nothi
         package,
         f"""
         dpkg --install /tmp/mip6.deb
-        systemd-analyze verify /usr/lib/systemd/system/mip6-manager.service /usr/lib/systemd/system/mip6-ovs.service
+        systemd-analyze verify /usr/lib/systemd/system/mip6-{{manager,ovs,adapters}}.service
         echo '{CONFIGURATION}' >/etc/mip6/mip6.yaml
         mip6ctl config check --config /etc/mip6/mip6.yaml
         setpriv --reuid mip6 --regid mip6 --clear-groups mip6-manager --config /etc/mip6/mip6.yaml &

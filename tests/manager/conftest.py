@@ -51,11 +51,12 @@ class Manager:
             **sections,
         }
         self.write()
+        self.adapter_counters = directory / "adapters.json"
         self.log = directory / "log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ryu_apps.launcher", "--config", self.config], cwd=ROOT, stderr=log
-            )
+            options = ["--config", self.config, "--adapter-counters", self.adapter_counters]
+            words = [sys.executable, "-m", "ryu_apps.launcher", *options]
+            self.process = subprocess.Popen(words, cwd=ROOT, stderr=log)
         self._wait()
 
     def write(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,30 @@ def test_the_event_loop_is_looked_at(manager: Start) -> None:
     while not (lag := scrape(running)["mip6_event_loop_lag_seconds_count"][()]):
         pass
     assert lag >= 1
+
+
+def test_counters_of_adapters(manager: Start) -> None:
+    """Written by somebody with the right to read them; without, nothing is known, and that is said."""
+    running = manager()
+    absent = scrape(running)
+    assert absent["mip6_adapter_counters_known"] == {(): 0}
+    assert "mip6_adapter_attached" not in absent
+    counters = {"ingress_tunnel": 7, "egress_tunnel": 9, "ingress_options_passed": 1, "ingress_gre_dropped": 2}
+    adapters = [
+        {"device": "eth1", "attached": True, "problems": [], "counters": counters},
+        {"device": "eth2", "attached": False, "problems": ["attach again"], "counters": {}},
+    ]
+    running.adapter_counters.write_text(json.dumps({"time": time.time(), "adapters": adapters}))
+    metrics = scrape(running)
+    device = ("device", "eth1")
+    assert metrics["mip6_adapter_counters_known"] == {(): 1}
+    assert metrics["mip6_adapter_attached"] == {(device,): 1, (("device", "eth2"),): 0}
+    assert metrics["mip6_adapter_packets_total"] == {
+        (device, ("direction", "ingress"), ("kind", "tunnel")): 7,
+        (device, ("direction", "egress"), ("kind", "tunnel")): 9,
+        (device, ("direction", "ingress"), ("kind", "options_passed")): 1,
+    }
+    assert metrics["mip6_adapter_dropped_total"] == {(device, ("direction", "ingress"), ("reason", "gre")): 2}
 
 
 MONITORING = Path(__file__).resolve().parents[2] / "deploy/monitoring"

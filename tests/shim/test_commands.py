@@ -65,6 +65,24 @@ def device(network: lab.Network) -> Iterator[str]:
 
 
 @pytest.mark.lab
+def test_counters_for_the_metrics(device: str, tmp_path: Path) -> None:
+    """With the rights that mip6-adapters.service has, and no others."""
+    assert main(ATTACH) == 0
+    unit = (SHIM.parents[1] / "deploy/package/mip6-adapters.service").read_text()
+    rights = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
+    assert rights is not None
+    kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in rights[1].split())
+    file = tmp_path / "counters.json"
+    words = ["setpriv", f"--bounding-set=-all,{kept}", "--no-new-privs", sys.executable, "-m", "rest.cli.main"]
+    subprocess.run([*words, "ovs", "counters", "--write", file], cwd=SHIM.parents[1], check=True)
+    (written,) = json.loads(file.read_text())["adapters"]
+    status = adapter_for("netdev").status(device)
+    assert written == {"device": device, "attached": True, "problems": [], "counters": status.counters}
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.lab
 def test_attach_status_detach(device: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status"]) == 0
     assert capsys.readouterr().out == "nothing is attached in this network namespace\n"

@@ -23,7 +23,7 @@ _PREFIX_DISCOVERY_NECESSARY: Final = Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY
 
 
 class Admission:
-    """The tests that depend on what the home agent serves and already holds. They change nothing."""
+    """The tests that depend on what the home agent serves and already holds. They change nothing, but count."""
 
     __slots__ = ("_access", "_bindings", "_dad", "_limits", "_own_addresses", "_virtual_links")
 
@@ -147,8 +147,10 @@ class Admission:
             if not link.link_layer_address:
                 return Status.REASON_UNSPECIFIED  # the link is not up, so nothing can be tested or defended
             if len(self._dad) >= self._limits.max_addresses_in_dad:
+                self._dad.refused += 1
                 return Status.INSUFFICIENT_RESOURCES
         if self.room_to_make(link) is None:
+            self._bindings.refused += 1
             return Status.INSUFFICIENT_RESOURCES
         return 0
 

@@ -46,16 +46,22 @@ def _prefix(option: PrefixInformation) -> tuple[int, int]:
 class Consistency:
     """What was found on one link, so that everything is announced once."""
 
-    __slots__ = ("_announced",)
+    __slots__ = ("_announced", "left_out")
 
     def __init__(self) -> None:
+        self.left_out = 0  # findings about routers that there is no room for
         self._announced: dict[Address, set[str]] = {}
+
+    def __len__(self) -> int:
+        """How many routers were told about."""
+        return len(self._announced)
 
     def news(self, router: Address, found: list[str]) -> tuple[str, ...]:
         """Those of the differences that were not announced before. They are from now on."""
         known = self._announced.get(router)
         if known is None:
             if len(self._announced) >= MAX_ROUTERS:
+                self.left_out += 1
                 return ()
             known = self._announced[router] = set()
         news = tuple(name for name in found if name not in known)

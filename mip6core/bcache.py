@@ -73,9 +73,10 @@ class BindingCacheEntry(Timed):
 class BindingCache:
     """All entries by home address, and the bindings that defend a link-local address by that address."""
 
-    __slots__ = ("_deleted", "_entries", "_link_local", "_per_link", "_timers", "get")
+    __slots__ = ("_deleted", "_entries", "_link_local", "_per_link", "_timers", "get", "refused")
 
     def __init__(self, timers: TimerQueue) -> None:
+        self.refused = 0  # registrations that there was no room for
         self._timers = timers
         self._entries: dict[Address, BindingCacheEntry] = {}
         self.get = self._entries.get  # the entry of a home address, whatever its state, or None

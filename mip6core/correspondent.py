@@ -65,13 +65,19 @@ class Correspondent:
         self.statistics: dict[str, int] = defaultdict(int)
         self._routability = ReturnRoutability(rng)
         self._nonces = self._routability.nonces
+        self._unauthenticated = RateLimiter.of(limits)
         self._registrations = CorrespondentRegistrations(
-            limits, self._routability, self.statistics, notify, RateLimiter.of(limits)
+            limits, self._routability, self.statistics, notify, self._unauthenticated
         )
         self.bindings = self._registrations.bindings
         self._timers = self._registrations.timers
         self._binding_errors = RateLimiter.of(limits)
         self._icmpv6_errors = RateLimiter.of(limits)
+
+    @property
+    def rate_limiters(self) -> tuple[RateLimiter, ...]:
+        """What remembers whom answers were sent to that any stranger can ask for."""
+        return self._binding_errors, self._icmpv6_errors, self._unauthenticated
 
     def receive(
         self, link: CorrespondentLink, datagram: Datagram, now: float, *, optimizable: bool = True

@@ -247,6 +247,7 @@ class CorrespondentRegistrations:
         if not optimizable or on_this_side:
             return Status.ADMINISTRATIVELY_PROHIBITED
         if (entry is None or not entry.bound) and len(self.bindings) >= self._limits.max_bindings:
+            self._statistics["bindings_refused"] += 1
             return Status.INSUFFICIENT_RESOURCES
         return None
 
@@ -361,6 +362,7 @@ class CorrespondentRegistrations:
         if self.bindings.remembered >= self._limits.max_bindings:
             oldest = self.bindings.oldest_remembered()
             self._statistics["nonces_invalidated"] += 1
+            self._statistics["deleted_bindings_forgotten"] += 1
             self._nonces.invalidate(min(oldest.remembered_with, replayable))
             if replayable <= oldest.remembered_with:
                 return

@@ -27,9 +27,10 @@ class Probe(Timed):
 class DuplicateAddressDetection:
     """The addresses under test, by link and address."""
 
-    __slots__ = ("_probes", "_timers")
+    __slots__ = ("_probes", "_timers", "refused")
 
     def __init__(self, timers: TimerQueue) -> None:
+        self.refused = 0  # tests that there was no room for
         self._timers = timers
         self._probes: dict[tuple[str, Address], Probe] = {}
 

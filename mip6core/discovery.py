@@ -61,7 +61,7 @@ class Discovery:
         links = tuple(links)
         self.timers = TimerQueue()
         self.mobile_prefixes = MobilePrefixes(links, self._flags, self.timers, rng, statistics)
-        self._replies = replies
+        self.replies = replies
         self._rng = rng
         self._statistics = statistics
         self._notify = notify
@@ -69,7 +69,7 @@ class Discovery:
         self._advertisers: dict[str, RouterAdvertiser] = {}  # of the links that are advertised on
         self._consistency: dict[str, Consistency] = {}
         self._up: set[str] = set()  # links within reach
-        self._anycast_answers = 0
+        self.anycast_answers = 0  # that wait
         for link in links:
             self._add_link(link)
 
@@ -215,12 +215,17 @@ class Discovery:
         if not self._home_agents[link.name].entries(now):
             self._statistics["nd_answered"] += 1
             actions.append(answer)
-        elif self._anycast_answers < MAX_ANYCAST_ANSWERS:
-            self._anycast_answers += 1
+        elif self.anycast_answers < MAX_ANYCAST_ANSWERS:
+            self.anycast_answers += 1
             delay = uniform(self._rng, 0, MAX_ANYCAST_DELAY_TIME)
             self.timers.schedule(AnycastAnswer(answer), now + delay)
         else:
             self._drop("too_many_anycast_solicitations")
+
+    @property
+    def inconsistent_routers(self) -> list[Consistency]:
+        """Of each link, the routers that were found to advertise something else."""
+        return list(self._consistency.values())
 
     def tick(self, now: float, actions: Actions) -> None:
         """Carry out what is due."""
@@ -236,7 +241,7 @@ class Discovery:
                 prefixes.silence_due(item, now)
             else:
                 assert isinstance(item, AnycastAnswer)
-                self._anycast_answers -= 1
+                self.anycast_answers -= 1
                 self._statistics["nd_answered"] += 1
                 actions.append(item.packet)
 
@@ -258,7 +263,7 @@ class Discovery:
         if not registration.is_unicast(source):
             self._drop("source_not_unicast")
             return
-        if not self._replies.allow(source, now):
+        if not self.replies.allow(source, now):
             self._statistics["dhaad_suppressed"] += 1
             return
         self._statistics["dhaad_sent"] += 1

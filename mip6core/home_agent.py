@@ -212,14 +212,14 @@ class HomeAgent:
         return self._registrations.adopt(request, now, [])
 
     @property
-    def error_peers(self) -> int:
-        """Of how many peers it is remembered what errors they were sent."""
-        return len(self._binding_errors) + len(self._icmpv6_errors)
+    def rate_limiters(self) -> tuple[RateLimiter, ...]:
+        """What remembers whom answers were sent to that any stranger can ask for."""
+        return self._binding_errors, self._icmpv6_errors, self.tunnel_errors.errors, self.discovery.replies
 
     @property
-    def max_error_peers(self) -> int:
-        """How many that can be."""
-        return 2 * self.limits.max_error_peers
+    def tests_refused(self) -> int:
+        """First registrations that were refused since too many addresses were under test."""
+        return self._registrations.dad.refused
 
     def watched(self, link: HomeLink) -> list[Address]:
         """The addresses under test on a link: those of `WatchAddress` without an `UnwatchAddress` yet."""

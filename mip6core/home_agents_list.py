@@ -105,6 +105,7 @@ class HomeAgentsList:
         if least.preference >= preference:
             return False
         del self._entries[least.link_local_address]
+        self._statistics["home_agents_replaced"] += 1
         return True
 
 

@@ -48,13 +48,14 @@ class RateLimiter:
     if it comes back. The common bucket holds whatever the sources pretend to be.
     """
 
-    __slots__ = ("_common", "_max_peers", "_peer_burst", "_peer_rate", "_peers")
+    __slots__ = ("_common", "_peer_burst", "_peer_rate", "_peers", "forgotten", "max_peers")
 
     def __init__(self, rate: float, burst: float, peer_rate: float, peer_burst: float, max_peers: int) -> None:
         self._common = TokenBucket(rate, burst, float("-inf"))
         self._peer_rate = peer_rate
         self._peer_burst = peer_burst
-        self._max_peers = max_peers
+        self.max_peers = max_peers
+        self.forgotten = 0  # peers whose place another one has taken
         self._peers: OrderedDict[Address, TokenBucket] = OrderedDict()
 
     @classmethod
@@ -77,8 +78,9 @@ class RateLimiter:
         peers = self._peers
         bucket = peers.get(peer)
         if bucket is None:
-            if len(peers) >= self._max_peers:
+            if len(peers) >= self.max_peers:
                 peers.popitem(last=False)
+                self.forgotten += 1
             bucket = peers[peer] = TokenBucket(self._peer_rate, self._peer_burst, now)
         else:
             peers.move_to_end(peer)

@@ -43,12 +43,12 @@ _NOTHING: Final = Report()
 class TunnelErrors:
     """Reads what comes from inside the tunnels of all home links."""
 
-    __slots__ = ("_bindings", "_errors", "_statistics")
+    __slots__ = ("_bindings", "_statistics", "errors")
 
     def __init__(self, bindings: BindingCache, errors: RateLimiter, statistics: dict[str, int]) -> None:
         """`errors` limits what a stranger can make the home agent send."""
         self._bindings = bindings
-        self._errors = errors
+        self.errors = errors
         self._statistics = statistics
 
     def relay(self, link: HomeLink, datagram: Datagram, now: float) -> Report:
@@ -88,7 +88,7 @@ class TunnelErrors:
                 raise Discarded("tunnel_error_not_relayed")
             return Report(narrow=narrow)
         sender = original[8:24]
-        if not self._errors.allow(sender, now):
+        if not self.errors.allow(sender, now):
             self._statistics["icmpv6_suppressed"] += 1
             return Report(narrow=narrow)
         self._statistics["tunnel_errors_relayed"] += 1

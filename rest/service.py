@@ -52,6 +52,7 @@ class CorrespondentView:
     packets_in: int
     bytes_in: int
     datapath_id: int | None  # None: no switch has it
+    version: str = ""  # another one after each change; not shown
 
 
 @dataclass(slots=True)

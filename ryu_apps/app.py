@@ -19,6 +19,7 @@ from rest.service import EventView
 from ryu_apps import cookies, layouts
 from ryu_apps.bridge import Bridge
 from ryu_apps.capture import Captures
+from ryu_apps.connection import Connections
 from ryu_apps.cookies import Category
 from ryu_apps.correspondent_bridge import CorrespondentBridge
 from ryu_apps.debug import Debug
@@ -32,6 +33,7 @@ from ryu_apps.of_compat import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
     RyuApp,
+    eventlet,
     hub,
     ofp_event,
     ofproto,
@@ -43,6 +45,7 @@ from ryu_apps.tap import Tap
 LOG = logging.getLogger(__name__)
 
 BINDING_LINE: Final = "binding %s cn=%s hoa=%s coa=%s link=%s status=%d"
+MAX_REST_CONNECTIONS: Final = 64  # served at once
 TICK: Final = 1.0  # seconds between looks at the neighbours
 
 
@@ -82,6 +85,8 @@ class HomeAgentApp(RyuApp):
         )
         # Packets to a mobile node are fewer than seconds: its count goes on after a restart where it would be now.
         self.gateway = Gateway(config.security, secrets.token_bytes, int(time.time()), self.statistics)
+        self.connections = Connections(None)  # of switches, and whatever else has connected there
+        self.rest_connections = eventlet.GreenPool(MAX_REST_CONNECTIONS)
         self.datapaths: set[Any] = set()  # all that are connected, whatever they carry
         self.switches: dict[str, Switch] = {}  # by the names of the links that they carry
         self._timer: Any = None

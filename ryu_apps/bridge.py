@@ -176,7 +176,7 @@ class Bridge:
         self.confirmed = False  # and the switch has said that they are in
         self.roles: dict[str, Role[Any]] = {}  # by the name of the link
         self.outbox = Outbox(send, self._refused, clock)
-        self.neighbours = NeighbourTable(self)
+        self.neighbours = NeighbourTable(self, statistics)
         self.known_networks = KnownNetworks(self)
         self._sources = SourceLimiter(MAX_PER_SOURCE, MAX_SOURCES)
         self.onward = templates.PacketOut(layout.onward)
@@ -201,6 +201,11 @@ class Bridge:
         self._punts_with_origin.update(role.punts_with_origin)
 
     # From the switch
+
+    @property
+    def sources(self) -> int:
+        """How many sources of signalling this second has seen."""
+        return len(self._sources)
 
     def punted(self, kind: int, frame: bytes) -> None:
         """A packet that a punt flow has sent us."""

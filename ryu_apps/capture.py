@@ -31,6 +31,7 @@ class Captures:
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
         self._running: set[Capture] = set()
+        self.refused = 0
 
     def __len__(self) -> int:
         return len(self._running)
@@ -38,6 +39,7 @@ class Captures:
     def start(self, home_addresses: Prefix | None, seconds: float) -> Capture | None:
         """Begin one: of the signalling about some home addresses, or of all. None: there are too many."""
         if len(self._running) >= MAX_CAPTURES:
+            self.refused += 1
             return None
         capture = Capture(self, home_addresses, seconds)
         self._running.add(capture)

@@ -29,7 +29,7 @@ from ryu_apps.of_compat import (
 )
 
 if TYPE_CHECKING:
-    from deploy.config.openflow import OpenFlowTls
+    from ryu_apps.certificates import Certificates
 
 LOG = logging.getLogger(__name__)
 
@@ -159,30 +159,36 @@ class FastDatapath(controller.Datapath):
         ]
 
 
-def install(tls: OpenFlowTls | None = None) -> None:
-    """Make Ryu's server use `FastDatapath` for every switch that connects, behind TLS if it is to be so.
+class Connections:
+    """Those of all switches; Ryu's server calls this for each. With certificates, they are behind TLS.
 
     Ryu's own TLS serves one connection and forgets its settings then.
     """
-    context = None if tls is None else _tls_context(tls)
 
-    open_connections: set[Any] = set()
+    def __init__(self, certificates: Certificates | None) -> None:
+        self._certificates = certificates
+        self._open: set[Any] = set()
+        self.refused = 0
 
-    def factory(socket: Any, address: Any) -> None:
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __call__(self, socket: Any, address: Any) -> None:
         LOG.debug("switch connected peer=%s", address)
-        if len(open_connections) >= MAX_CONNECTIONS:
+        if len(self._open) >= MAX_CONNECTIONS:
+            self.refused += 1
             LOG.warning("too many connections of switches, refused peer=%s", address)
             socket.close()
             return
-        open_connections.add(socket)
+        self._open.add(socket)
         try:
-            serve(socket, address)
+            self._serve(socket, address)
         finally:
-            open_connections.discard(socket)
+            self._open.discard(socket)
 
-    def serve(socket: Any, address: Any) -> None:
-        if context is not None:
-            socket = _with_tls(context, socket, address)
+    def _serve(self, socket: Any, address: Any) -> None:
+        if self._certificates is not None:
+            socket = _with_tls(self._certificates.context, socket, address)
             if socket is None:
                 return
         with contextlib.closing(FastDatapath(socket, address)) as datapath:
@@ -194,7 +200,11 @@ def install(tls: OpenFlowTls | None = None) -> None:
             finally:
                 deadline.cancel()
 
-    controller.datapath_connection_factory = factory
+
+def install(certificates: Certificates | None = None) -> Connections:
+    """Make Ryu's server use `FastDatapath` for every switch that connects."""
+    connections = controller.datapath_connection_factory = Connections(certificates)
+    return connections
 
 
 def _end_unless_connected(datapath: FastDatapath) -> None:
@@ -202,14 +212,6 @@ def _end_unless_connected(datapath: FastDatapath) -> None:
     if datapath.state != MAIN_DISPATCHER:
         LOG.info("no switch, closing peer=%s", datapath.address)
         datapath.close()
-
-
-def _tls_context(tls: OpenFlowTls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls.certificate, tls.key)
-    context.load_verify_locations(tls.switch_ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _with_tls(context: ssl.SSLContext, plain: Any, address: Any) -> Any:

@@ -67,6 +67,7 @@ class EventLog:
         self._watchers: set[Watch] = set()
         self._rejections = TokenBucket(REJECTION_RATE, REJECTION_BURST, wall_clock())
         self.rejections_left_out = 0
+        self.watchers_refused = 0
 
     def __len__(self) -> int:
         return len(self._events)
@@ -95,6 +96,7 @@ class EventLog:
     def watch(self, after: int | None) -> Watch | None:
         """What happens from now on, with what has happened behind event `after` first. None: too many watch."""
         if len(self._watchers) >= MAX_WATCHERS:
+            self.watchers_refused += 1
             return None
         watch = Watch(self._watchers)
         if after is not None:

@@ -117,6 +117,7 @@ def _serve(config: Config, path: str, adapter_counters: Path) -> int:
 
     from ryu_apps import connection, northbound
     from ryu_apps.app import HomeAgentApp
+    from ryu_apps.certificates import Certificates
     from ryu_apps.of_compat import AppManager, cfg
     from ryu_apps.reload import Reloader
     from ryu_apps.service_manager import ServiceManager
@@ -126,11 +127,19 @@ def _serve(config: Config, path: str, adapter_counters: Path) -> int:
         project="ryu",
         default_config_files=[],
     )
-    connection.install(config.openflow.tls)
+    tls = config.openflow.tls, config.rest.tls
+    try:
+        of_switches = None if tls[0] is None else Certificates.of_openflow(tls[0])
+        of_rest = None if tls[1] is None else Certificates.of_rest(tls[1])
+    except ConfigError as error:
+        print(f"mip6-manager: {error}", file=sys.stderr)
+        return EXIT_BAD_CONFIG
+    connections = connection.install(of_switches)
     manager = AppManager.get_instance()
     manager.load_apps(["ryu_apps.app"])
     services = manager.instantiate_apps(config=config)
     app = next(found for found in manager.applications.values() if isinstance(found, HomeAgentApp))
+    app.connections = connections
     _warn(config)
     transport = "tcp" if config.openflow.tls is None else "tls"
     LOG.info("listening openflow=%s:%d transport=%s", config.openflow.listen, config.openflow.port, transport)
@@ -142,12 +151,13 @@ def _serve(config: Config, path: str, adapter_counters: Path) -> int:
     _end_on_signals(eventlet, main_thread)
     service_manager = ServiceManager()
     access = northbound.access_control(config.rest)
-    reloader = Reloader(app, path, service_manager, lambda rest: northbound.change_access(access, rest))
+    certificates = [found for found in (of_switches, of_rest) if found is not None]
+    reloader = Reloader(app, path, service_manager, lambda rest: northbound.change_access(access, rest), certificates)
     app.metrics.reloader = reloader
     app.metrics.adapter_report = adapter_counters
     _reload_on_hangup(eventlet, reloader)
     try:
-        app.loops.spawn("rest", northbound.serve, app, config.rest, access, reloader)
+        app.loops.spawn("rest", northbound.serve, app, config.rest, access, reloader, of_rest)
         app.loops.spawn("watchdog", service_manager.keep_alive, lambda: not app.loops.died, eventlet.sleep)
         service_manager.ready(f"OpenFlow on {config.openflow.listen} port {config.openflow.port}")
         for service in services:

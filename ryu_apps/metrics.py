@@ -108,10 +108,17 @@ class Metrics:
     def _tables(self) -> Iterator[Metric]:
         entries = GaugeMetricFamily("mip6_table_entries", "Of tables that strangers can make grow", labels=("table",))
         limit = GaugeMetricFamily("mip6_table_limit", "Entries that there can be", labels=("table",))
+        turned_away = CounterMetricFamily(
+            "mip6_table_turned_away",
+            "New entries that found no place, and old ones that had to give way to others",
+            labels=("table",),
+        )
         for size in tables.sizes(self._app):
             entries.add_metric([size.table], size.entries)
             limit.add_metric([size.table], size.limit)
-        yield from (entries, limit)
+            if size.turned_away is not None:
+                turned_away.add_metric([size.table], size.turned_away)
+        yield from (entries, limit, turned_away)
         left_out = CounterMetricFamily("mip6_rejections_left_out", "Rejections that are not among the events")
         left_out.add_metric([], self._app.event_log.rejections_left_out)
         yield left_out

@@ -49,15 +49,25 @@ class Neighbour:
 class NeighbourTable:
     """Neighbours by address; bounded."""
 
-    def __init__(self, actions: Actions) -> None:
+    def __init__(self, actions: Actions, statistics: dict[str, int]) -> None:
         self._actions = actions
         self._neighbours: dict[Address, Neighbour] = {}
         self._unresolved = 0
         self._waiting = 0  # packets, for all neighbours
-        self.refused = 0  # packets dropped because a bound was reached
+        self._statistics = statistics
 
     def __len__(self) -> int:
         return len(self._neighbours)
+
+    @property
+    def unresolved(self) -> int:
+        """How many have not answered yet."""
+        return self._unresolved
+
+    @property
+    def waiting(self) -> int:
+        """How many packets wait for an answer."""
+        return self._waiting
 
     def lookup(self, address: Address) -> bytes | None:
         """The link-layer address, if it is known."""
@@ -69,7 +79,7 @@ class NeighbourTable:
         neighbour = self._neighbours.get(address)
         if neighbour is None:
             if not permanent and (self._unresolved >= MAX_UNRESOLVED or len(self._neighbours) >= MAX_NEIGHBOURS):
-                self.refused += 1
+                self._statistics["neighbours_refused"] += 1
                 return
             neighbour = self._neighbours[address] = Neighbour(permanent=permanent)
             self._unresolved += 1
@@ -126,12 +136,12 @@ class NeighbourTable:
         if neighbour.waiting and (len(neighbour.waiting) >= MAX_WAITING or self._waiting >= MAX_ALL_WAITING):
             neighbour.waiting.popleft()
             self._waiting -= 1
-            self.refused += 1
+            self._statistics["packets_for_neighbours_dropped"] += 1
         if self._waiting < MAX_ALL_WAITING:
             neighbour.waiting.append(packet)
             self._waiting += 1
         else:
-            self.refused += 1
+            self._statistics["packets_for_neighbours_dropped"] += 1
 
     def _take(self, neighbour: Neighbour) -> list[bytes]:
         """The packets that have waited, oldest first."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import socket
-import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,15 +34,15 @@ from ryu_apps.of_compat import eventlet, hub
 
 if TYPE_CHECKING:
     from deploy.config import BridgeLinkConfig
-    from deploy.config.rest import Rest, Tls
+    from deploy.config.rest import Rest
     from mip6core.bcache import BindingCacheEntry
     from ryu_apps.app import HomeAgentApp
     from ryu_apps.capture import Capture
+    from ryu_apps.certificates import Certificates
     from ryu_apps.reload import Reloader
 
 LOG = logging.getLogger(__name__)
 
-MAX_CLIENTS: Final = 64  # connections served at once
 REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
 COUNTERS_WAIT: Final = 3.0  # seconds for a switch to tell its counters; then those of before are shown
 YIELD_EVERY: Final = 200  # bindings cleared between two turns for signalling
@@ -129,6 +128,7 @@ class Northbound:
             packets_in=0 if counts is None else counts.packets_in,
             bytes_in=0 if counts is None else counts.bytes_in,
             datapath_id=None if switch is None else switch.datapath.id,
+            version=f"{entry.registered_at}/{entry.updated_at}/{entry.sequence}",
         )
 
     def clear_correspondent(self, correspondent: Address, home_address: Address) -> bool:
@@ -310,19 +310,46 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
             self.close_connection = True
 
 
-def serve(app: HomeAgentApp, config: Rest, access: AccessControl, reloader: Reloader) -> None:
-    """Serve the API for ever."""
+class _TlsListener:
+    """Puts TLS, with the certificates of that moment, around each connection that it accepts.
+
+    eventlet's own wrap_ssl never asks for client certificates, whatever it is told. The handshake is not made here,
+    where everybody would wait for it.
+    """
+
+    def __init__(self, listener: Any, certificates: Certificates) -> None:
+        self._listener = listener
+        self._certificates = certificates
+        self.family = listener.family
+        self.getsockname = listener.getsockname
+        self.close = listener.close
+
+    def accept(self) -> tuple[Any, Any]:
+        while True:
+            connection, address = self._listener.accept()
+            context = self._certificates.context
+            try:
+                return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+            except OSError as error:  # it has gone already; the server would end at that
+                LOG.debug("connection failed peer=%s error=%r", address, error)
+                connection.close()
+
+
+def serve(
+    app: HomeAgentApp, config: Rest, access: AccessControl, reloader: Reloader, certificates: Certificates | None
+) -> None:
+    """Serve the API for ever, with certificates by HTTPS."""
     family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
     listener = eventlet.listen((config.listen, config.port), family)
-    if config.tls is not None:
-        listener = _with_tls(listener, config.tls)
-    LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if config.tls is None else "yes")
+    if certificates is not None:
+        listener = _TlsListener(listener, certificates)
+    LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if certificates is None else "yes")
     eventlet.wsgi.server(
         listener,
         make_app(Northbound(app, reloader), access, cooperate=lambda: hub.sleep(0)),
         protocol=_Protocol,
         log_output=False,
-        max_size=MAX_CLIENTS,
+        custom_pool=app.rest_connections,
         socket_timeout=REQUEST_TIMEOUT,
         debug=False,
     )
@@ -339,16 +366,3 @@ def change_access(access: AccessControl, config: Rest) -> None:
     """Have the rules of the configuration count where `access` does, from the next request on."""
     rules = access_control(config)
     access.tokens, access.anonymous = rules.tokens, rules.anonymous
-
-
-def _with_tls(listener: Any, tls: Tls) -> Any:
-    """The listener with TLS; with a client authority only for those who have a certificate of it.
-
-    The context is made here, since eventlet's own wrap_ssl never asks for client certificates, whatever it is told.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls.certificate, tls.key)
-    if tls.client_ca is not None:
-        context.load_verify_locations(tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False)

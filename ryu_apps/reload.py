@@ -23,6 +23,7 @@ from ryu_apps.relink import Relink
 
 if TYPE_CHECKING:
     from ryu_apps.app import HomeAgentApp
+    from ryu_apps.certificates import Certificates
     from ryu_apps.service_manager import ServiceManager
 
 LOG = logging.getLogger(__name__)
@@ -41,13 +42,19 @@ class Reloader:
     """Applies the configuration file of a running application."""
 
     def __init__(
-        self, app: HomeAgentApp, path: str, service_manager: ServiceManager, set_access: Callable[[Rest], None]
+        self,
+        app: HomeAgentApp,
+        path: str,
+        service_manager: ServiceManager,
+        set_access: Callable[[Rest], None],
+        certificates: Sequence[Certificates],
     ) -> None:
         """`path` is of the file that the application runs with. `set_access` has other REST tokens count."""
         self._app = app
         self._path = path
         self._service_manager = service_manager
         self._set_access = set_access
+        self._certificates = certificates
         self._one_at_a_time = hub.Semaphore(1)
         self.file_hash = _hash(path)  # of the file that was last applied, or found to need a restart
         self.results: Counter[str] = Counter(dict.fromkeys(RESULTS, 0))
@@ -83,10 +90,16 @@ class Reloader:
     def _reload(self) -> dict[str, Any]:
         # Elsewhere, since thousands of mobile nodes take their time to read, and signalling must not wait.
         plan: Plan = eventlet.tpool.execute(make_plan, self._path, self._app.config)
+        fresh = [(certificates, found) for certificates in self._certificates if (found := certificates.look())]
+        for certificates, found in fresh:
+            certificates.use(found)
+            LOG.info("certificates read again section=%s", certificates.section)
         if plan.changes:
             Relink(self._app, plan.wanted).apply()
             self._set_access(plan.wanted.rest)
-        answer = plan.answer
+        answer = {**plan.answer, "certificates": [certificates.section for certificates, _ in fresh]}
+        if fresh and answer["result"] in (UNCHANGED, NEEDS_RESTART):
+            answer["result"] = APPLIED if answer["result"] == UNCHANGED else PARTLY_APPLIED
         self.file_hash = answer["hash"]
         self._count(answer["result"])
         for what, changes in (("applied", plan.changes), ("needs a restart", plan.waiting)):

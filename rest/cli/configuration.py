@@ -74,7 +74,10 @@ def reload(options: argparse.Namespace) -> Exit:
         return Exit.OK
     rows = [_cells(row) for row in result["applied"]]
     rows += [{**_cells(row), "applied": "NOT YET: needs a restart"} for row in result["needs_restart"]]
-    print(table(rows, COLUMNS) if rows else "nothing has changed")
+    for section in result["certificates"]:
+        print(f"{section}: certificates read again, for new connections")
+    if rows or not result["certificates"]:
+        print(table(rows, COLUMNS) if rows else "nothing has changed")
     if any(row["ovs_setup"] for row in result["applied"]):
         print("on the machine of the switch, run: mip6ctl ovs setup")
     return Exit.OK

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.addresses import Address
-from rest import serialize
+from rest import preconditions, serialize
 from rest.problem import Problem, not_found
 from rest.query import address
 from rest.resources.pages import in_pieces, page
-from rest.router import Call
+from rest.router import Call, Json
 
 ADDRESS_LENGTH: Final = 16  # octets
 KEY_LENGTH: Final = 2 * ADDRESS_LENGTH  # the correspondent's address, then the home address
@@ -49,19 +49,21 @@ def _matching(call: Call) -> Iterator[Sequence[bytes]]:
         yield found
 
 
-def show_correspondent(call: Call) -> dict[str, Any]:
+def show_correspondent(call: Call) -> Json:
     call.query.only()
     key = _named(call)
     view = call.service.correspondent(*key)
     if view is None:
         raise _no_binding(*key)
-    return serialize.correspondent(view)
+    return Json(serialize.correspondent(view), {"ETag": preconditions.etag(view.version)})
 
 
 def clear_correspondent(call: Call) -> None:
     """The operator's "clear": packets take the way by the home agent, until the mobile node registers again."""
     call.query.only()
     key = _named(call)
+    view = call.service.correspondent(*key)
+    preconditions.check(call.headers, None if view is None else view.version)
     if not call.service.clear_correspondent(*key):
         raise _no_binding(*key)
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Any
 
 from mip6core.errors import ConfigError
-from rest import serialize
+from rest import preconditions, serialize
 from rest.problem import Problem
-from rest.router import Call, Text
+from rest.router import Call, Json, Text
 
 
 def list_switches(call: Call) -> dict[str, Any]:
@@ -35,20 +36,26 @@ def _home_link(call: Call) -> str | None:
     return call.query.text("home_link")
 
 
-def show_configuration(call: Call) -> dict[str, Any]:
+def show_configuration(call: Call) -> Json:
     call.query.only()
-    return call.service.configuration()
+    configuration = call.service.configuration()
+    return Json(configuration, {"ETag": preconditions.etag(_version(configuration))})
 
 
 def reload_configuration(call: Call) -> dict[str, Any]:
-    """Apply the file anew. A bad one changes nothing."""
+    """Apply the file anew. A bad one changes nothing; nor does any, if If-Match names another running one."""
     call.query.only()
+    preconditions.check(call.headers, _version(call.service.configuration()))
     try:
         return call.service.reload()
     except ConfigError as error:
         raise Problem(
             HTTPStatus.CONFLICT, f"the configuration file is not good, the running one stays: {error}"
         ) from None
+
+
+def _version(configuration: dict[str, Any]) -> str:
+    return json.dumps(configuration, sort_keys=True)
 
 
 def show_statistics(call: Call) -> dict[str, Any]:

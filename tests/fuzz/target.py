@@ -205,7 +205,7 @@ class Target:
             "announcements": len(registrations._announcer),
             "prefix deliveries": len(prefixes._deliveries) + len(prefixes._answers),
             "silences": sum(len(silence.since) for silence in prefixes._silences.values()),
-            "anycast answers": discovery._anycast_answers,
+            "anycast answers": discovery.anycast_answers,
             "timers of discovery": len(discovery.timers) - len(discovery._advertisers),
         }
         for switch in self.switches:

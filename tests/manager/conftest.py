@@ -50,6 +50,7 @@ class Manager:
             "home_links": [HOME_LINK],
             **sections,
         }
+        self.openflow_port = self.sections["openflow"]["port"]
         self.write()
         self.adapter_counters = directory / "adapters.json"
         self.log = directory / "log"

@@ -80,6 +80,19 @@ def test_counters_of_adapters(manager: Start) -> None:
     assert metrics["mip6_adapter_dropped_total"] == {(device, ("direction", "ingress"), ("reason", "gre")): 2}
 
 
+def test_tables_are_those_of_the_security_page(manager: Start) -> None:
+    metrics = scrape(manager())
+    named = {labels[0][1] for labels in metrics["mip6_table_entries"]}
+    page = (MONITORING.parents[1] / "docs/security.md").read_text().split("## Tables")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    told = {name for row in rows[1:] for name in re.findall(r"`(\w+)`", row[3])}
+    assert told == named
+    assert {labels[0][1] for labels in metrics["mip6_table_limit"]} == named
+    assert {labels[0][1] for labels in metrics["mip6_table_turned_away_total"]} < named
+    limits = metrics["mip6_table_limit"]
+    assert limits[(("table", "bindings"),)] == 100_000 and limits[(("table", "openflow_connections"),)] == 256
+
+
 MONITORING = Path(__file__).resolve().parents[2] / "deploy/monitoring"
 NOT_OURS = {"up"}
 

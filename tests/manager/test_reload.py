@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.manager.conftest import HOME_LINK
+from tests.manager.conftest import HOME_LINK, free_port
 from tests.manager.test_metrics import scrape
 
 Start = Callable[..., Any]
@@ -39,6 +41,7 @@ def test_nothing_has_changed(manager: Start) -> None:
         "result": "unchanged",
         "applied": [],
         "needs_restart": [],
+        "certificates": [],
         "hash": hashlib.sha256(running.config.read_bytes()).hexdigest()[:16],
     }
 
@@ -70,6 +73,94 @@ def test_what_can_be_applied_is_and_the_rest_is_told(manager: Start) -> None:
     assert metrics["mip6_table_limit"][(("table", "bindings"),)] == 5
     again = reload(running)  # what waits for a restart is told each time
     assert (again["result"], again["applied"], settings(again["needs_restart"])) == ("needs_restart", [], ["rest.port"])
+
+
+def test_certificates_are_read_again(manager: Start, authority: Callable[[str], Any]) -> None:
+    """New connections get the new one, and others are believed; what is no good changes nothing."""
+    ours, others = authority("ours"), authority("others")
+    certificate, key = ours.issue("server")
+    trusted = ours.path.with_name("clients.pem")
+    trusted.write_bytes(ours.path.read_bytes())
+    tls = {"certificate": str(certificate), "key": str(key), "client_ca": str(trusted)}
+    openflow = {name: value for name, value in tls.items() if name != "client_ca"} | {"switch_ca": str(trusted)}
+    running = manager({"tls": tls}, openflow={"port": free_port(), "tls": openflow})
+
+    def presented(port: int, client: Any) -> bytes:
+        """The server's certificate, where it lets this client in."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(*client.issue("client"))
+        with socket.create_connection(("127.0.0.1", port)) as plain, context.wrap_socket(plain) as channel:
+            channel.settimeout(10)
+            channel.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert channel.recv(8)  # TLS 1.3 tells that it refuses us only now
+            found = channel.getpeercert(binary_form=True)
+            assert found is not None
+            return found
+
+    def told(result: str, certificates: list[str]) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(*believed.issue("client"))
+        status, answer = running.call("POST", "/v1/config:reload", context)
+        assert (status, answer["result"], answer["certificates"]) == (200, result, certificates)
+
+    believed = ours
+    first = presented(running.port, ours)
+    told("unchanged", [])
+    ours.issue("server")  # in its place
+    assert presented(running.port, ours) == first
+    told("applied", ["openflow.tls", "rest.tls"])
+    second = presented(running.port, ours)
+    assert second != first
+    assert presented(running.openflow_port, ours) == second
+
+    key.write_text("no key")
+    context = ssl._create_unverified_context()
+    context.load_cert_chain(*ours.issue("client"))
+    status, answer = running.call("POST", "/v1/config:reload", context)
+    assert status == 409 and "openflow.tls" in answer["detail"]
+    assert presented(running.port, ours) == second
+
+    ours.issue("server")
+    trusted.write_bytes(others.path.read_bytes())
+    told("applied", ["openflow.tls", "rest.tls"])
+    believed = others
+    presented(running.port, others)
+    with pytest.raises(ssl.SSLError):
+        presented(running.port, ours)
+
+
+def test_a_certificate_that_does_not_fit_its_key_is_told_at_the_start(
+    authority: Callable[[str], Any], tmp_path: Path
+) -> None:
+    ours = authority("ours")
+    certificate, _ = ours.issue("server")
+    _, other_key = ours.issue("other")
+    config = tmp_path / "mip6.yaml"
+    tls = {"certificate": str(certificate), "key": str(other_key)}
+    rest = {"port": free_port(), "tls": tls}
+    config.write_text(yaml.safe_dump({"openflow": {"port": free_port()}, "rest": rest, "home_links": [HOME_LINK]}))
+    words = [sys.executable, "-m", "ryu_apps.launcher", "--config", config]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert "rest.tls" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_reload_under_a_condition(manager: Start) -> None:
+    running = manager()
+    connection = running.connect()
+    connection.request("GET", "/v1/config")
+    answer = connection.getresponse()
+    answer.read()
+    tag = answer.headers["ETag"]
+    connection.close()
+    running.sections["limits"] = {"max_bindings": 5}
+    running.write()
+    assert running.call("POST", "/v1/config:reload", **{"If-Match": '"another"'})[0] == 412
+    assert running.call("GET", "/v1/config")[1]["limits"]["max_bindings"] != 5
+    assert settings(reload(running, **{"If-Match": tag})["applied"]) == ["limits.max_bindings"]
+    assert running.call("POST", "/v1/config:reload", **{"If-Match": tag})[0] == 412
 
 
 def test_a_link_of_which_anything_needs_a_restart_stays_as_it_is(manager: Start) -> None:

@@ -168,7 +168,13 @@ class FakeService:
             raise self.bad_file
         change = {"setting": "limits.max_bindings", "change": "changed", "before": 5, "after": 6}
         applied = {**change, "warm": True, "ovs_setup": False}
-        return {"result": "applied", "applied": [applied], "needs_restart": [], "hash": "0123456789abcdef"}
+        return {
+            "result": "applied",
+            "applied": [applied],
+            "needs_restart": [],
+            "certificates": [],
+            "hash": "0123456789abcdef",
+        }
 
     def statistics(self) -> dict[str, Any]:
         return {"homenet": {"bu_received": 3, "ba_sent_0": 2}}

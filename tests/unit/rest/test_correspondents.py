@@ -101,6 +101,19 @@ def test_clear(service: FakeService) -> None:
     problem(call(service, f"/v1/correspondents/{ONE}/nonsense", "DELETE"), 400)
 
 
+def test_writes_under_a_condition(service: FakeService) -> None:
+    """RFC 9110 section 13.1.1: what has changed since one has looked is left alone."""
+    path = f"/v1/correspondents/{ONE}/{HOMES[1]}"
+    service.routes[packed(ONE), packed(HOMES[1])].version = "1"
+    tag = call(service, path).headers["ETag"]
+    service.routes[packed(ONE), packed(HOMES[1])].version = "2"
+    problem(call(service, path, "DELETE", headers={"If-Match": tag}), 412)
+    problem(call(service, f"/v1/correspondents/{TWO}/{HOMES[1]}", "DELETE", headers={"If-Match": "*"}), 412)
+    again = call(service, path).headers["ETag"]
+    assert again != tag
+    assert call(service, path, "DELETE", headers={"If-Match": again}).status_int == 204
+
+
 def test_command_line(
     service: FakeService, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 """RFC 4861 section 7.2 and 7.3 with a moved clock."""
 
+from collections import defaultdict
+
 from ryu_apps import neighbours
 from ryu_apps.neighbours import NeighbourTable
 
@@ -11,6 +13,7 @@ OTHER_MAC = b"\x02\0\0\0\0\x0d"
 
 class Recorder:
     def __init__(self) -> None:
+        self.statistics: dict[str, int] = defaultdict(int)
         self.solicited: list[tuple[bytes, bytes | None]] = []
         self.resolved_: list[tuple[bytes, bytes, list[bytes]]] = []
         self.unreachable_: list[tuple[bytes, list[bytes]]] = []
@@ -27,7 +30,7 @@ class Recorder:
 
 def _table() -> tuple[NeighbourTable, Recorder]:
     recorder = Recorder()
-    return NeighbourTable(recorder), recorder
+    return NeighbourTable(recorder, recorder.statistics), recorder
 
 
 def test_packets_wait_for_the_answer() -> None:
@@ -106,7 +109,7 @@ def test_bounds() -> None:
     for index in range(neighbours.MAX_UNRESOLVED + 50):
         table.resolve(index.to_bytes(16, "big"), 0.0, waiting=b"x")
     assert len(table) == neighbours.MAX_UNRESOLVED == len(recorder.solicited)
-    assert table.refused == 50
+    assert recorder.statistics["neighbours_refused"] == 50
 
 
 def test_the_newest_packets_wait_for_a_neighbour() -> None:
@@ -114,7 +117,7 @@ def test_the_newest_packets_wait_for_a_neighbour() -> None:
     packets = [index.to_bytes(2, "big") for index in range(neighbours.MAX_WAITING + 10)]
     for packet in packets:
         table.resolve(HOST, 0.0, waiting=packet)
-    assert table.refused == 10
+    assert recorder.statistics["packets_for_neighbours_dropped"] == 10
     table.advertisement(HOST, MAC, solicited=True, override=True, now=0.1)
     assert recorder.resolved_[0][2] == packets[10:]
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from topo import lab
+
+# Tests assert behaviour, never time.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # WebOb before 2.0 imports the module cgi where there is one (Python before 3.13), and Python warns about that.
 with warnings.catch_warnings():

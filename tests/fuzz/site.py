@@ -211,6 +211,7 @@ def seeds() -> list[list[Step]]:
     home_test = IPv6(src=CORRESPONDENT, dst=PROTECTED) / MIP6MH_HoT(index=3, cookie=b"12345678", token=b"abcdefgh")
     home_test_init = IPv6(src=PROTECTED, dst=CORRESPONDENT) / MIP6MH_HoTI(cookie=b"12345678")
     protected = [punt(Punt.ESP, sealed("binding", update(1, PROTECTED))), wait(1.0)]
+    complaint = IPv6(src=HOME_AGENT, dst=CARE_OF)
     prefix_solicitation = IPv6(src=CARE_OF, dst=HOME_AGENT) / IPv6ExtHdrDestOpt(options=[HAO(hoa=HOME_ADDRESS)])
     return [
         [*register, punt(signalling, update(2)), punt(signalling, update(3, mhtime=0)), wait(3.0)],
@@ -261,6 +262,7 @@ def seeds() -> list[list[Step]]:
         [*register, from_tunnel(Punt.HOME_DISCOVERY, IPv6(src=HOME_ADDRESS, dst=HOME_AGENT) / ICMPv6MPSol(id=9))],
         [from_tunnel(Punt.UNBOUND, IPv6(src=HOME_ADDRESS, dst=HOME_AGENT) / UDP()), wait(1.0)],
         [punt(Punt.ROUTE_TOO_BIG, original), punt(Punt.UNREACHABLE, original)],
+        [punt(Punt.HOST_PROBLEM, complaint / ICMPv6ParamProblem(code=2, ptr=at) / update(1)) for at in (46, 70)],
         [*protected, punt(Punt.HOME_TEST, home_test), punt(Punt.HOME_TEST_INIT, home_test_init)],
         [*protected, punt(Punt.ESP, sealed("return_routability", home_test_init, CARE_OF)), wait(300.0)],
         [punt(signalling, IPv6(src=CARE_OF, dst=HOME_AGENT) / message) for message in OTHERS],

@@ -22,7 +22,7 @@ class Call:
     headers: Mapping[str, str]  # of the request, whatever case their names are in
     path: Mapping[str, str]  # what stood for the {names} of the route
     body: bytes
-    cooperate: Callable[[], None]  # to be called now and then in long loops: others get their turn
+    cooperate: Callable[[], None]  # to be called often in long loops, each half a millisecond: others get their turn
 
 
 @dataclass(frozen=True)

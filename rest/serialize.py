@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -16,6 +17,11 @@ FLAGS: Final = {
     "link_local": mh.BU_LINK_LOCAL,
     "key_management": mh.BU_KEY_MANAGEMENT,
 }
+
+
+def octets(value: Any) -> bytes:
+    """JSON, without white space."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def binding(view: BindingView) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mip6core.addresses import Address, Prefix
@@ -112,6 +112,7 @@ class EventView:
     datapath_id: int | None = None
     id: int = 0  # counts up, also over a restart
     time: float = 0.0  # seconds since 1970
+    encoded: bytes = field(default=b"", compare=False, repr=False)  # as watchers get it: made once, for all of them
 
 
 @dataclass(slots=True)
@@ -133,9 +134,9 @@ class Capture(Protocol):
 
 
 class Watch(Protocol):
-    """Events for one watcher, waited for; None is a sign of life. Ends for a watcher that is too slow."""
+    """Events for one watcher, waited for; none at all is a sign of life. Ends for a watcher that is too slow."""
 
-    def __iter__(self) -> Iterator[EventView | None]: ...
+    def __iter__(self) -> Iterator[Sequence[EventView]]: ...
 
     def close(self) -> None:
         """Nobody watches any more."""

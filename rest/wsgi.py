@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import uuid
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from webob import Request, Response
 
+from rest import serialize
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
@@ -60,9 +60,10 @@ EVERYBODY: Final = AccessControl({}, Scope.ADMIN)
 def make_app(
     service: Service, access: AccessControl = EVERYBODY, cooperate: Callable[[], None] = lambda: None
 ) -> WsgiApplication:
-    """The WSGI application. `cooperate` is called now and then in long loops, to let others run."""
+    """The WSGI application. `cooperate` is called before each request and often in long loops, to let others run."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        cooperate()
         request = Request(environ)
         request_id = _request_id(request)
         try:
@@ -121,7 +122,7 @@ def _problem_response(problem: Problem, request_id: str) -> Response:
 
 
 def _json_response(status: HTTPStatus, content_type: str, value: Any) -> Response:
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    body = serialize.octets(value) + b"\n"
     line = f"{status.value} {status.phrase}"  # WebOb has phrases of its own, and Python's change with its version
     return Response(status=line, content_type=content_type, charset=None, body=body)
 

@@ -7,8 +7,9 @@ import math
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from deploy.config import HomeLinkConfig
 from deploy.config.effective import effective
@@ -30,7 +31,8 @@ from rest.wsgi import make_app
 from ryu_apps.correspondent_bridge import CorrespondentBridge
 from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.metrics import CONTENT_TYPE, STATES
-from ryu_apps.of_compat import eventlet, hub
+from ryu_apps.of_compat import eventlet
+from ryu_apps.turns import Turns
 
 if TYPE_CHECKING:
     from deploy.config import BridgeLinkConfig
@@ -45,20 +47,27 @@ LOG = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
 COUNTERS_WAIT: Final = 3.0  # seconds for a switch to tell its counters; then those of before are shown
-YIELD_EVERY: Final = 200  # bindings cleared between two turns for signalling
+PIECE: Final = 1000  # bindings: half a millisecond's work where little is done with each
+
+T = TypeVar("T")
 
 
 class Northbound:
     """See `rest.service.Service`. What is listed: bindings, and registrations that wait for their address's test."""
 
-    def __init__(self, app: HomeAgentApp, reloader: Reloader) -> None:
+    def __init__(self, app: HomeAgentApp, reloader: Reloader, cooperate: Callable[[], None]) -> None:
+        """`cooperate` lets others run if there has been work for some time."""
         self._app = app
         self._reloader = reloader
+        self._cooperate = cooperate
         self._zero: dict[str, dict[str, int]] = {}  # the counters when they were cleared
         self._counted_since: float | None = None  # seconds since 1970; None: the start
 
     def home_addresses(self) -> Sequence[Address]:
-        return [entry.home_address for entry in self._app.engine.bindings if entry.state in STATES]
+        found: list[Address] = []
+        for entries in self._in_pieces(self._app.engine.bindings):
+            found += [entry.home_address for entry in entries if entry.state in STATES]
+        return found
 
     def binding(self, home_address: Address) -> BindingView | None:
         entry = self._app.engine.bindings.get(home_address)
@@ -94,14 +103,16 @@ class Northbound:
 
     def clear_prefix(self, prefix: Prefix) -> int:
         cleared = 0
-        for index, home_address in enumerate(filter(prefix.contains, self.home_addresses()), 1):
+        for home_address in filter(prefix.contains, self.home_addresses()):
             cleared += self.clear(home_address)
-            if index % YIELD_EVERY == 0:
-                hub.sleep(0)
+            self._cooperate()
         return cleared
 
     def correspondents(self) -> Sequence[tuple[Address, Address]]:
-        return [(entry.correspondent, entry.home_address) for entry in self._app.correspondent.bindings]
+        found: list[tuple[Address, Address]] = []
+        for entries in self._in_pieces(self._app.correspondent.bindings):
+            found += [(entry.correspondent, entry.home_address) for entry in entries]
+        return found
 
     def correspondent(self, correspondent: Address, home_address: Address) -> CorrespondentView | None:
         app = self._app
@@ -187,7 +198,9 @@ class Northbound:
     def statistics(self) -> dict[str, Any]:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""
         app = self._app
-        states = Counter(STATES.get(entry.state) for entry in app.engine.bindings)
+        states: Counter[str | None] = Counter()
+        for entries in self._in_pieces(app.engine.bindings):
+            states.update(STATES.get(entry.state) for entry in entries)
         return {
             "uptime": round(time.time() - app.started_at, 3),
             "counted_for": round(time.time() - (self._counted_since or app.started_at), 3),
@@ -244,6 +257,13 @@ class Northbound:
         correspondents = {link.name: self._state(link.name) for link in config.correspondent_links}
         good = all(state == "ready" for state in (*homes.values(), *correspondents.values()))
         return good, {"home_links": homes, "correspondent_links": correspondents}
+
+    def _in_pieces(self, entries: Iterable[T]) -> Iterator[list[T]]:
+        """A snapshot of a cache, with chances for others to run in between."""
+        left = iter(list(entries))
+        while some := list(islice(left, PIECE)):
+            yield some
+            self._cooperate()
 
     def _state(self, link: str) -> str:
         switch = self._app.switches.get(link)
@@ -344,9 +364,10 @@ def serve(
     if certificates is not None:
         listener = _TlsListener(listener, certificates)
     LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if certificates is None else "yes")
+    turns = Turns()
     eventlet.wsgi.server(
         listener,
-        make_app(Northbound(app, reloader), access, cooperate=lambda: hub.sleep(0)),
+        make_app(Northbound(app, reloader, turns.cooperate), access, turns.cooperate),
         protocol=_Protocol,
         log_output=False,
         custom_pool=app.rest_connections,

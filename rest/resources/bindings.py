@@ -13,7 +13,7 @@ from rest.body import Body
 from rest.problem import Problem, bad_request, not_found
 from rest.query import address
 from rest.resources.pages import in_pieces, page
-from rest.router import Call, Json
+from rest.router import Call, Json, Text
 from rest.service import BindingView
 
 ADDRESS_LENGTH: Final = 16  # octets
@@ -21,7 +21,7 @@ ADDRESS_BITS: Final = 8 * ADDRESS_LENGTH
 MAX_LIFETIME: Final = 65_535  # seconds of a static binding that has an end: what a flow's timeout can say
 
 
-def list_bindings(call: Call) -> dict[str, Any]:
+def list_bindings(call: Call) -> Text:
     """A page in the order of home addresses."""
     call.query.only("home_address", "care_of_prefix", "home_link", "counters", "limit", "cursor")
 

@@ -11,13 +11,13 @@ from rest import preconditions, serialize
 from rest.problem import Problem, not_found
 from rest.query import address
 from rest.resources.pages import in_pieces, page
-from rest.router import Call, Json
+from rest.router import Call, Json, Text
 
 ADDRESS_LENGTH: Final = 16  # octets
 KEY_LENGTH: Final = 2 * ADDRESS_LENGTH  # the correspondent's address, then the home address
 
 
-def list_correspondents(call: Call) -> dict[str, Any]:
+def list_correspondents(call: Call) -> Text:
     """A page in the order of correspondents, then home addresses."""
     call.query.only("home_address", "correspondent", "care_of_prefix", "correspondent_link", "limit", "cursor")
 

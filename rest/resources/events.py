@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from rest import serialize
 from rest.problem import Problem, bad_request
-from rest.router import Call, Stream
+from rest.resources.pages import in_pieces, long_list
+from rest.router import Call, Stream, Text
 from rest.service import EventView, Watch
 
 DEFAULT_LIMIT: Final = 100
@@ -21,12 +22,18 @@ _MAX_ID: Final = 2**63 - 1
 Filter = Callable[[EventView], bool]
 
 
-def list_events(call: Call) -> dict[str, Any]:
+def list_events(call: Call) -> Text:
     """The newest ones, newest first; `home_address` for the history of one mobile node."""
     call.query.only("home_address", "link", "kind", "limit")
     limit = call.query.number("limit", DEFAULT_LIMIT, MAX_LIMIT)
-    found = list(filter(_filter(call), call.service.events()))
-    return {"events": [serialize.event(view) for view in found[: -limit - 1 : -1]], "total": len(found)}
+    passes = _filter(call)
+    total = 0
+    newest: deque[EventView] = deque(maxlen=limit)
+    for some in in_pieces(call, call.service.events()):
+        found = list(filter(passes, some))
+        total += len(found)
+        newest.extend(found)
+    return long_list(call, "events", map(serialize.event, reversed(newest)), total=total)
 
 
 def watch(call: Call) -> Stream:
@@ -42,32 +49,42 @@ def watch(call: Call) -> Stream:
     events = call.service.watch(after)
     if events is None:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many watchers", {"Retry-After": "10"})
-    return Stream("text/event-stream", EventStream(events, passes, complete))
+    return Stream("text/event-stream", EventStream(events, passes, complete, call.cooperate))
 
 
 class EventStream:
     """The events of a watch in the format of server-sent events."""
 
-    def __init__(self, events: Watch, passes: Filter, complete: bool) -> None:
+    def __init__(self, events: Watch, passes: Filter, complete: bool, cooperate: Callable[[], None]) -> None:
         self._events = events
         self._passes = passes
         self._complete = complete
+        self._cooperate = cooperate
 
     def __iter__(self) -> Iterator[bytes]:
         yield f"retry: {RETRY}\n\n".encode()
         if not self._complete:
             yield LOST
-        for view in self._events:
-            if view is None:
-                yield b":\n\n"
-            elif self._passes(view):
-                data = json.dumps(serialize.event(view), separators=(",", ":"))
-                yield f"id: {view.id}\nevent: {view.kind}\ndata: {data}\n\n".encode()
+        for views in self._events:
+            blocks = []
+            for view in views:
+                self._cooperate()
+                if self._passes(view):
+                    blocks.append(_block(view))
+            if blocks or not views:
+                yield b"".join(blocks) or b":\n\n"
         yield LOST
 
     def close(self) -> None:
         """The server calls this when the client has gone (PEP 3333)."""
         self._events.close()
+
+
+def _block(view: EventView) -> bytes:
+    if not view.encoded:
+        data = serialize.octets(serialize.event(view)).decode()
+        view.encoded = f"id: {view.id}\nevent: {view.kind}\ndata: {data}\n\n".encode()
+    return view.encoded
 
 
 def _last_event_id(call: Call) -> int | None:

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,9 @@ class Events:
     def __init__(self, *events: EventView) -> None:
         self._events = events
 
-    def __iter__(self) -> Iterator[EventView | None]:
-        yield None
-        yield from self._events
+    def __iter__(self) -> Iterator[Sequence[EventView]]:
+        yield ()  # a sign of life
+        yield self._events
 
     def close(self) -> None:
         pass
@@ -116,7 +116,8 @@ class WatchedService(FakeService):
         self.asked.append(after)
         number = (after or 10) + 1
         home, care_of = packed("2001:db8:1::a"), packed("2001:db8:f::1")
-        return Events(EventView("moved", "homenet", home, care_of, status=0, id=number, time=1e9 + number))
+        event = EventView("moved", "homenet", home, care_of, status=0, id=number, time=1e9 + number)
+        return Events(event)
 
 
 def watched(url: str, *words: str, lines: int) -> tuple[list[str], int]:

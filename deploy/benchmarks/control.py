@@ -160,28 +160,35 @@ class Bench:
         """One Binding Update of each node, at most `limit` outstanding, until all are answered."""
         queue = iter(nodes)
         outstanding: dict[bytes, Node] = {}
-        sign = None if self.authentication is None else self.authentication.sign
 
         def refill() -> None:
             while len(outstanding) < limit:
                 node = next(queue, None)
                 if node is None:
                     return
-                node.sequence = node.sequence + 1 & 0xFFFF
-                node.place += 1
-                node.flow_mods = 0
                 outstanding[node.home_address] = node
-                frame = binding_update(node, LIFETIME_UNITS, sign)
-                self.switch.punt(frame if self.esp is None else self.esp.wrap(node, frame))
+                self.move(node)
 
         refill()
         while outstanding:
-            for kind, message in self.switch.receive():
-                if kind == FLOW_MOD:
-                    self._count_flow_mod(message)
-                else:
-                    self._acknowledged(message, outstanding, flow_mods)
+            self.receive(outstanding, flow_mods)
             refill()
+
+    def receive(self, outstanding: dict[bytes, Node], flow_mods: int) -> None:
+        """What has arrived: the nodes that are answered leave `outstanding`, which is by home address."""
+        for kind, message in self.switch.receive():
+            if kind == FLOW_MOD:
+                self._count_flow_mod(message)
+            else:
+                self._acknowledged(message, outstanding, flow_mods)
+
+    def move(self, node: Node) -> None:
+        """The next Binding Update of a node, from another place."""
+        node.sequence = node.sequence + 1 & 0xFFFF
+        node.place += 1
+        node.flow_mods = 0
+        frame = binding_update(node, LIFETIME_UNITS, None if self.authentication is None else self.authentication.sign)
+        self.switch.punt(frame if self.esp is None else self.esp.wrap(node, frame))
 
     def _count_flow_mod(self, message: bytes) -> None:
         # The match is at 48: eth_type (6 octets), then ipv6_dst or ipv6_src, where those flows have the home address.

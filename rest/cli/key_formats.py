@@ -21,6 +21,7 @@ _UMIP_POLICY: Final = {
     PREFIX_DISCOVERY: "MobPfxDisc",
     RETURN_ROUTABILITY: "TunnelHomeTesting",
 }
+_LAST: Final = 10000  # priority of a policy behind all that the script or UMIP makes
 _KERNEL_CIPHER: Final = {"aes-cbc": "cbc(aes)", "3des-cbc": "cbc(des3_ede)", "null": "ecb(cipher_null)"}
 
 
@@ -69,29 +70,46 @@ def ip_xfrm(agreement: Agreement) -> list[tuple[str, str]]:
     lines += ["care_of=${1:?usage: $0 CARE_OF_ADDRESS}", ""]
     for one in _directions(agreement):
         association = one.association
-        direction = association.outbound if one.outbound else association.inbound
-        mobile_node = '"$care_of"' if one.tunnel else agreement.home_address
-        source, destination = one.ends(mobile_node, agreement.home_agent)
-        where = f"src {source} dst {destination} proto esp"
-        if association.encryption == GCM:
-            algorithms = f"aead 'rfc4106(gcm(aes))' {_hex(direction.encryption_key)} 128"
-        else:
-            hash_name, bits = _hash(association)
-            key = _hex(direction.encryption_key) if direction.encryption_key else "''"
-            algorithms = f"auth-trunc 'hmac({hash_name})' {_hex(direction.integrity_key)} {bits}"
-            algorithms += f" enc '{_KERNEL_CIPHER[association.encryption]}' {key}"
-        lines.append(f"ip xfrm state delete {where} spi {direction.spi:#x} 2>/dev/null || true")
-        lines.append(
-            f"ip xfrm state add {where} spi {direction.spi:#x} reqid {one.request} mode {one.mode} {algorithms}"
-        )
+        ends = one.ends('"$care_of"' if one.tunnel else agreement.home_address, agreement.home_agent)
+        lines += _ip_xfrm_state(one, ends)
         protocol, request, reply = _MESSAGES[association.kind]
         far = "::/0" if one.tunnel else f"{agreement.home_agent}/128"
         source, destination = one.ends(f"{agreement.home_address}/128", far)
         message = "" if association.selector == "protocol" else f" type {reply if one.outbound else request}"
         selector = f"src {source} dst {destination} proto {protocol}{message} dir {'in' if one.outbound else 'out'}"
-        template = where.replace("proto esp", f"proto esp reqid {one.request} mode {one.mode} level required")
-        lines += [f"ip xfrm policy update {selector} tmpl {template}", ""]
+        template = f"src {ends[0]} dst {ends[1]} proto esp reqid {one.request} mode {one.mode} level required"
+        lines.append(f"ip xfrm policy update {selector} tmpl {template}")
+        lines += [*_any_mobility_header(agreement, one), ""]
     return [("xfrm.sh", "\n".join(lines))]
+
+
+def _ip_xfrm_state(one: _One, ends: tuple[str, str]) -> Iterator[str]:
+    """Commands that put one direction into the kernel, in place of an older one with its number."""
+    association = one.association
+    direction = association.outbound if one.outbound else association.inbound
+    if association.encryption == GCM:
+        algorithms = f"aead 'rfc4106(gcm(aes))' {_hex(direction.encryption_key)} 128"
+    else:
+        hash_name, bits = _hash(association)
+        key = _hex(direction.encryption_key) if direction.encryption_key else "''"
+        algorithms = f"auth-trunc 'hmac({hash_name})' {_hex(direction.integrity_key)} {bits}"
+        algorithms += f" enc '{_KERNEL_CIPHER[association.encryption]}' {key}"
+    state = f"src {ends[0]} dst {ends[1]} proto esp spi {direction.spi:#x}"
+    yield f"ip xfrm state delete {state} 2>/dev/null || true"
+    yield f"ip xfrm state add {state} reqid {one.request} mode {one.mode} {algorithms}"
+
+
+def _any_mobility_header(agreement: Agreement, one: _One) -> Iterator[str]:
+    """A second policy for Home Tests that arrive.
+
+    Linux (up to 6.7; later versions do not look at all) finds the type of a Mobility Header that arrives only behind
+    another extension header. A Home Test has none, matches no policy that names its type, and what came by a tunnel
+    and matches no policy is dropped. This one matches everything of the protocol and, as acknowledgements of
+    correspondents are among it, takes the tunnel without asking for it.
+    """
+    if one.tunnel and one.outbound:
+        selector = f"src ::/0 dst {agreement.home_address}/128 proto {_MH} dir in priority {_LAST}"
+        yield f"ip xfrm policy update {selector} tmpl src :: dst :: proto esp reqid {one.request} mode tunnel level use"
 
 
 def setkey(agreement: Agreement) -> list[tuple[str, str]]:
@@ -112,25 +130,23 @@ def setkey(agreement: Agreement) -> list[tuple[str, str]]:
 
 
 def umip(agreement: Agreement) -> list[tuple[str, str]]:
-    """For UMIP: policies for mip6d.conf, keys for `setkey -f`. mip6d moves the tunnel's end."""
+    """For UMIP: policies for mip6d.conf, and a script for the keys (iproute2). mip6d moves the tunnel's end."""
     policies = ["UseMnHaIPsec enabled;", "IPsecPolicySet {"]
     policies += [f"    HomeAgentAddress {agreement.home_agent};", f"    HomeAddress {agreement.home_address}/64;"]
     for index, association in enumerate(agreement.associations):
         requests = f"{2 * index + 1} {2 * index + 2}"
         policies.append(f"    IPsecPolicy {_UMIP_POLICY[association.kind]} UseESP {requests};")
-    keys = ["# Load at the mobile node with setkey -f, before mip6d starts."]
-    keys += [
-        _setkey_add(agreement, one, one.ends(agreement.home_address, agreement.home_agent))
-        for one in _directions(agreement)
-    ]
-    return [("mip6d.conf", "\n".join([*policies, "}", ""])), ("sa.conf", "\n".join([*keys, ""]))]
+    keys = ["#!/bin/sh -e", "# Run at the mobile node, as root, before mip6d starts.", ""]
+    for one in _directions(agreement):
+        keys += _ip_xfrm_state(one, one.ends(agreement.home_address, agreement.home_agent))
+        keys += _any_mobility_header(agreement, one)
+    return [("mip6d.conf", "\n".join([*policies, "}", ""])), ("sa.sh", "\n".join([*keys, ""]))]
 
 
-def _setkey_add(agreement: Agreement, one: _One, ends: tuple[str, str] | None = None) -> str:
+def _setkey_add(agreement: Agreement, one: _One) -> str:
     association = one.association
     direction = association.outbound if one.outbound else association.inbound
-    if ends is None:
-        ends = one.ends("CARE_OF_ADDRESS" if one.tunnel else agreement.home_address, agreement.home_agent)
+    ends = one.ends("CARE_OF_ADDRESS" if one.tunnel else agreement.home_address, agreement.home_agent)
     cipher = f"-E {association.encryption} {_hex(direction.encryption_key)}" if direction.encryption_key else "-E null"
     integrity = f"-A hmac-{_hash(association)[0]} {_hex(direction.integrity_key)}"
     head = f"add {ends[0]} {ends[1]} esp {direction.spi:#x} -u {one.request} -m {one.mode}"
@@ -150,4 +166,7 @@ FORMATS: Final[dict[str, Callable[[Agreement], list[tuple[str, str]]]]] = {
     "umip": umip,
 }
 BY_PROTOCOL: Final = ("setkey",)  # formats that cannot select Mobility Headers by their type
-WITHOUT_GCM: Final = ("setkey", "umip")
+WITHOUT_GCM: Final = ("setkey",)
+# What setkey puts into Linux as hmac-sha256 has 96 bits of Integrity Check Value, and not the 128 of RFC 4868.
+CUT_SHORT: Final = {"setkey": ("hmac-sha256-128",)}
+DEFAULT_INTEGRITY: Final = {"ip-xfrm": "hmac-sha256-128", "setkey": "hmac-sha512-256", "umip": "hmac-sha256-128"}

@@ -13,7 +13,7 @@ from deploy.config import associations as ipsec
 from deploy.config.associations import ENCRYPTION_KEYS, GCM, INTEGRITY_KEYS, KINDS, MIN_SPI
 from mip6core.errors import ConfigError
 from rest.cli.failure import Exit, Failure
-from rest.cli.key_formats import BY_PROTOCOL, FORMATS, WITHOUT_GCM, Agreement
+from rest.cli.key_formats import BY_PROTOCOL, CUT_SHORT, DEFAULT_INTEGRITY, FORMATS, WITHOUT_GCM, Agreement
 from rest.cli.output import print_data
 from rest.cli.private_files import make_private_directory, write_private
 
@@ -50,9 +50,12 @@ def generate(options: argparse.Namespace) -> Exit:
 
 def _content(options: argparse.Namespace) -> dict[str, Any]:
     """The key file's content."""
-    encryption, integrity = options.encryption, options.integrity
+    encryption = options.encryption
+    integrity = options.integrity or DEFAULT_INTEGRITY[options.format]
     if encryption == GCM and options.format in WITHOUT_GCM:
         raise Failure(Exit.USAGE, f"--format {options.format} has no AES-GCM")
+    if encryption != GCM and integrity in CUT_SHORT.get(options.format, ()):
+        raise Failure(Exit.USAGE, f"--format {options.format}: Linux cuts {integrity} to 96 bits there; take another")
     found = []
     spi = options.spi or secrets.randbelow(_MAX_RANDOM_SPI - MIN_SPI) + MIN_SPI
     for kind in options.kind or KINDS:

@@ -217,7 +217,8 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     generate.add_argument("--home-agent", required=True, type=_address, metavar="ADDRESS", help="on the home link")
     generate.add_argument("--format", choices=("ip-xfrm", "setkey", "umip"), default="ip-xfrm", help="for the node")
     generate.add_argument("--encryption", choices=ENCRYPTIONS, default="aes-cbc")
-    generate.add_argument("--integrity", choices=INTEGRITIES, default="hmac-sha256-128")
+    what = "default: hmac-sha256-128; for setkey: hmac-sha512-256"
+    generate.add_argument("--integrity", choices=INTEGRITIES, help=what)
     generate.add_argument("--kind", action="append", choices=KINDS, help="what to protect (default: everything)")
     generate.add_argument("--spi", type=_positive, metavar="N", help="the first one; others follow (default: random)")
     generate.add_argument("--directory", default=".", help="where the files are written (default: here)")

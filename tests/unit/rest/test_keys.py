@@ -16,7 +16,7 @@ from rest.cli import main as command_line
 from rest.cli.main import main
 
 HOME_ADDRESS, HOME_AGENT = "2001:db8:1::100", "2001:db8:1::2"
-FILES = {"ip-xfrm": ["xfrm.sh"], "setkey": ["setkey.conf"], "umip": ["mip6d.conf", "sa.conf"]}
+FILES = {"ip-xfrm": ["xfrm.sh"], "setkey": ["setkey.conf"], "umip": ["mip6d.conf", "sa.sh"]}
 
 
 def generate(directory: Path, *words: str) -> int:
@@ -76,8 +76,19 @@ def test_aes_gcm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (association,) = loaded(written["home_agent"]).security.mobile_nodes[0].all_associations
     key = association.outbound.encryption_key.hex()
     assert f"aead 'rfc4106(gcm(aes))' 0x{key} 128" in Path(written["mobile_node"][0]).read_text()
-    for form in ("setkey", "umip"):
-        assert generate(tmp_path / form, "--encryption", "aes-gcm", "--format", form) == 2
+    assert generate(tmp_path / "setkey", "--encryption", "aes-gcm", "--format", "setkey") == 2
+
+
+def test_integrity_where_linux_cuts_it_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By setkey Linux takes 96 bits of SHA-256, which we would not accept."""
+    assert generate(tmp_path / "none", "--format", "setkey", "--integrity", "hmac-sha256-128") == 2
+    assert "96 bits" in capsys.readouterr().err
+    found = {}
+    for form in FILES:
+        assert generate(tmp_path / form, "--format", form, "-o", "json") == 0
+        (node,) = loaded(json.loads(capsys.readouterr().out)["home_agent"]).security.mobile_nodes
+        found[form] = {association.integrity for association in node.all_associations}
+    assert found == {"ip-xfrm": {"hmac-sha256-128"}, "setkey": {"hmac-sha512-256"}, "umip": {"hmac-sha256-128"}}
 
 
 def test_umip_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,10 +100,23 @@ def test_umip_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("MobPfxDisc", "3", "4"),
         ("TunnelHomeTesting", "5", "6"),
     ]
-    assert re.findall(r"-u (\d) -m (\w+)", keys) == [
+    assert re.findall(r"state add .* reqid (\d) mode (\w+)", keys) == [
         *(("1", "transport"), ("2", "transport"), ("3", "transport"), ("4", "transport")),
         *(("5", "tunnel"), ("6", "tunnel")),
     ]
+
+
+@pytest.mark.parametrize("form", ["ip-xfrm", "umip"])
+def test_home_tests_get_in(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """Linux does not see the type of a Home Test that arrives: a policy without a type, behind all others, takes it."""
+    assert generate(tmp_path, "--format", form, "-o", "json") == 0
+    script = Path(json.loads(capsys.readouterr().out)["mobile_node"][-1]).read_text()
+    (policy,) = re.findall(r"ip xfrm policy update (.* proto 135 dir in .*)", script)
+    assert policy.startswith(f"src ::/0 dst {HOME_ADDRESS}/128") and policy.endswith("reqid 6 mode tunnel level use")
+    assert " type " not in policy and "priority 10000" in policy
+    # With no association for Home Tests, there is none
+    assert generate(tmp_path, "--format", form, "--kind", "binding", "--directory", str(tmp_path / "other")) == 0
+    assert "proto 135 dir in" not in "".join(path.read_text() for path in (tmp_path / "other").iterdir())
 
 
 def test_what_is_printed_is_for_the_configuration_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

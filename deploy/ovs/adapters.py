@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -64,7 +65,7 @@ def adapter_commands(config: Config, state: State) -> list[Command]:
         served = set(status.endpoints) == set(wanted.endpoints)
         if status.attached and served and set(status.correspondents) == set(wanted.correspondents):
             continue
-        argv = ["python3", "-m", "deploy.shim", "attach", "--device", device]
+        argv = [sys.executable, "-m", "deploy.shim", "attach", "--device", device]
         for point in wanted.endpoints:
             argv += ["-a", addresses.text(point.home_agent), "-m", point.bridge_mac.hex(":")]
         for hosts in wanted.correspondents:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from deploy.config import BridgeLinkConfig, Config
 from deploy.ovs import guard, marks
 from deploy.ovs.adapters import DATAPATH_TYPE
@@ -54,7 +56,7 @@ class _LinkTeardown:
                     except AdapterError as error:
                         raise ProvisionError(str(error)) from error
 
-                argv = ("python3", "-m", "deploy.shim", "detach", "--device", device)
+                argv = (sys.executable, "-m", "deploy.shim", "detach", "--device", device)
                 self.commands.append(Command(argv, f"the wire format adapter of {device}", self.link.name, detach))
 
     def kernel(self) -> None:

@@ -83,6 +83,10 @@ def test_the_installed_programs_serve_as_their_own_user_and_purging_leaves_nothi
         f"""
         dpkg --install /tmp/mip6.deb
         systemd-analyze verify /usr/lib/systemd/system/mip6-{{manager,ovs,adapters}}.service
+        systemctl disable mip6-manager
+        dpkg --install /tmp/mip6.deb
+        [ $(systemctl is-enabled mip6-ovs) = enabled ]
+        [ $(systemctl is-enabled mip6-manager) = disabled ]
         echo '{CONFIGURATION}' >/etc/mip6/mip6.yaml
         mip6ctl config check --config /etc/mip6/mip6.yaml
         setpriv --reuid mip6 --regid mip6 --clear-groups mip6-manager --config /etc/mip6/mip6.yaml &
@@ -94,9 +98,10 @@ def test_the_installed_programs_serve_as_their_own_user_and_purging_leaves_nothi
         wait %1
         rm /etc/mip6/mip6.yaml
         dpkg --purge mip6
-        for left in /opt/mip6 /usr/bin/mip6ctl /usr/lib/systemd/system/mip6-manager.service /etc/mip6; do
+        for left in /opt/mip6 /usr/bin/mip6ctl /etc/mip6; do
             [ ! -e $left ] || echo "left: $left"
         done
+        find /etc/systemd /usr/lib/systemd /var/lib/systemd -name 'mip6*' -printf 'left: %p'
         """,
     )
     assert "/etc/mip6/mip6.yaml is good (home_links: homenet)" in printed

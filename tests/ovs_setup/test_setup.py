@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
 from deploy.shim import adapter_for
-from tests.ovs_setup.site import HOME, LAB, ROOT, Site, device, get, global_addresses, ipv6_setting, vsctl
+from tests.ovs_setup.site import HOME, LAB, Site, device, get, global_addresses, ipv6_setting, vsctl
 from topo import lab
 from topo.lab import run
 
@@ -64,8 +63,7 @@ def test_dry_run_changes_nothing_and_what_it_prints_can_be_run(site: Site) -> No
     commands = site.ctl("setup", "--dry-run")
     assert site.snapshot() == before
     for line in commands:
-        line = line.replace("python3 ", f"{sys.executable} ")
-        subprocess.run(line, shell=True, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        subprocess.run(line, shell=True, check=True, cwd="/", stdout=subprocess.DEVNULL)
     assert site.setup() == ["nothing to do"]
 
 

@@ -23,7 +23,7 @@ from ryu_apps.flow_dump import FlowDump
 from ryu_apps.flowspec import Action as FlowAction
 from ryu_apps.flowspec import FlowSpec, Resubmit, SetField
 from ryu_apps.origin import Origin, with_home_address_option
-from ryu_apps.parameter_problems import is_about_mobility
+from ryu_apps.parameter_problems import without_mobility
 from ryu_apps.pipeline import FROM_TUNNEL, Punt, Table
 from ryu_apps.route_counters import RouteCounters, RouteKey
 
@@ -95,10 +95,11 @@ class CorrespondentBridge(Role[CorrespondentLink]):
 
     def _problem(self, frame: bytes, origin: Origin, now: float) -> None:
         """A host's kernel may not know of Mobile IPv6, and complains of what it should leave alone in silence."""
-        if is_about_mobility(frame[14:]):
+        allowed = without_mobility(frame)
+        if allowed is None:
             self.statistics["dropped_complaint_about_mobility"] += 1
         else:
-            self._send_on(TO_ROUTE_OPTIMIZATION, origin.in_port, frame)
+            self._send_on(TO_ROUTE_OPTIMIZATION, origin.in_port, allowed)
 
     def _send_on(self, action: FlowAction, in_port: int, frame: bytes) -> None:
         """As if the packet had not been punted: the operator's table may look at the port."""

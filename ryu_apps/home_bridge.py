@@ -37,7 +37,7 @@ from ryu_apps.ipsec.gateway import Gateway
 from ryu_apps.narrow_paths import NarrowPaths
 from ryu_apps.of_compat import hub, ofproto
 from ryu_apps.origin import Origin
-from ryu_apps.parameter_problems import is_about_mobility
+from ryu_apps.parameter_problems import without_mobility
 from ryu_apps.pipeline import OPTIMIZED, Punt, Table
 from ryu_apps.protection import Protection
 
@@ -185,10 +185,11 @@ class HomeBridge(Role[HomeLink]):
 
     def _host_problem(self, frame: bytes, now: float) -> None:
         """The host's kernel may not know of Mobile IPv6, and complains of what it should leave alone in silence."""
-        if is_about_mobility(frame[14:]):
+        allowed = without_mobility(frame)
+        if allowed is None:
             self.statistics["dropped_complaint_about_mobility"] += 1
         else:
-            self.outbox.put(self._from_host.build(frame))
+            self.outbox.put(self._from_host.build(allowed))
 
     def way(self, packet: bytes) -> templates.PacketOut | None:
         return None if self.engine.bindings.get_bound(packet[24:40]) is None else self._to_bindings

@@ -15,6 +15,7 @@ from mip6core.constants import (
     DESTINATION_OPTIONS,
     FRAGMENT,
     HOP_BY_HOP,
+    ICMPV6,
     MOBILITY_HEADER,
     ROUTING,
 )
@@ -22,17 +23,38 @@ from mip6core.errors import ParseError
 
 ERRONEOUS_FIELD, UNRECOGNIZED_NEXT_HEADER, UNRECOGNIZED_OPTION = 0, 1, 2  # codes
 TYPE_2: Final = 2
+TO_BE_REPORTED: Final = 2  # and 3: the two high bits of the type of an option
 EXTENSION_HEADERS: Final = (HOP_BY_HOP, ROUTING, FRAGMENT, AH, DESTINATION_OPTIONS)
 
 
-def is_about_mobility(packet: bytes) -> bool:
-    """Whether an ICMPv6 Parameter Problem points to a Type 2 Routing header, Mobility Header or Home Address option."""
+def without_mobility(frame: bytes) -> bytes | None:
+    """The frame of an ICMPv6 Parameter Problem as a host that knows Mobile IPv6 would have sent it; None: not at all.
+
+    Such a host would have looked at the options behind a Home Address option (RFC 8200 section 4.2).
+    """
     try:
-        message = icmpv6.parse(ipv6.parse(packet))
+        complaint = ipv6.parse(frame[14:])
+        message = icmpv6.parse(complaint)
     except ParseError:
-        return False
-    if not isinstance(message, ParameterProblem):
-        return False
+        return frame
+    if not isinstance(message, ParameterProblem) or not _is_about_mobility(message):
+        return frame
+    if message.code != UNRECOGNIZED_OPTION:
+        return None
+    try:
+        option = ipv6.parse(message.invoking).unrecognized_option
+    except ParseError:
+        return None
+    if option is None or option[0] >> 6 < TO_BE_REPORTED:
+        return None
+    message.pointer = option[1]
+    source, destination = complaint.source, complaint.destination
+    upper = icmpv6.build(message, source, destination)
+    return frame[:14] + ipv6.build(source, destination, ICMPV6, upper, hop_limit=complaint.hop_limit)
+
+
+def _is_about_mobility(message: ParameterProblem) -> bool:
+    """Whether it points to a Type 2 Routing header, Mobility Header or Home Address option."""
     quoted, pointer = message.invoking, message.pointer
     if pointer >= len(quoted):
         return False

@@ -49,6 +49,7 @@ from ryu_apps.pipeline import (
 )
 
 ICMPV6_ERRORS: Final = (1, 2, 3, 4)  # ICMPv6 types
+DESTINATION_UNREACHABLE: Final = 1
 PARAMETER_PROBLEM: Final = 4
 ROUTER_SOLICITATION: Final = 133
 ROUTER_ADVERTISEMENT: Final = 134
@@ -59,6 +60,8 @@ ND_OPTIONS_TYPE: Final = 2
 SOLICITED: Final = 0x40000000  # R=0 S=1 O=0: what a proxy answers (RFC 4861 section 7.2.8)
 TARGET_LINK_LAYER_ADDRESS: Final = 2
 FIRST_FRAGMENT: Final = 1  # a value of ip_frag
+# Link-local (RFC 4291 section 2.5.6) and multicast, unspecified (2.5.2) and loopback (2.5.3) addresses
+NEVER_FORWARDED: Final = ("fe80::/10", "ff00::/8", "::", "::1")
 TUNNEL: Final = 41  # IPv6 in IPv6
 NARROW_MTU: Final = MINIMUM_MTU - 40  # octets in the tunnel on a path of the minimum MTU
 PRIORITY_BINDING: Final = 100
@@ -151,6 +154,9 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         add(Table.CLASSIFY, 105, from_own, SetField(OPTIMIZED, 1), goto=Table.BINDINGS)
         for protocol in (MOBILITY_HEADER, ESP):
             add(Table.CLASSIFY, 106, {**from_own, "ip_proto": protocol}, goto=Table.BINDINGS)
+        # What correspondents say is unreachable, on a bridge that has some, is looked at with this priority less 1.
+        unreachable = {**from_own, "ip_proto": ICMPV6, "icmpv6_type": DESTINATION_UNREACHABLE}
+        add(Table.CLASSIFY, 167, unreachable, SetField(OPTIMIZED, 1), goto=Table.BINDINGS)
     # Its kernel may not know Type 2 Routing headers nor the Home Address option, which some fragments bring it. That it
     # knows no Mobility Header is true of what comes out of the reverse tunnel: the sender may learn it.
     for code in (ERRONEOUS_FIELD, UNRECOGNIZED_OPTION):
@@ -170,10 +176,11 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     add_punt(Table.NARROW_PATH, 10, {**ipv6, TOO_BIG: 1}, Punt.NARROW_PATH)
     add(Table.NARROW_PATH, 0, ipv6, goto=Table.ENCAPSULATE)
 
-    # A router's duties before it tunnels: hop limit, packet size, scope of the source (RFC 4291 section 2.5.6)
+    # A router's duties before it tunnels: hop limit, packet size, scope of the source
     for hop_limit in (0, 1):
         add_punt(Table.ENCAPSULATE, 100, {**ipv6, "nw_ttl": hop_limit}, Punt.TUNNEL_ERROR)
-    add(Table.ENCAPSULATE, 90, {**ipv6, "ipv6_src": "fe80::/10"})
+    for source in NEVER_FORWARDED:
+        add(Table.ENCAPSULATE, 90, {**ipv6, "ipv6_src": source})
     add(
         Table.ENCAPSULATE,
         0,
@@ -187,8 +194,8 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     )
 
     # Out of the reverse tunnel: the same duties of a router, except towards the home agent itself
-    for never_forwarded in ("fe80::/10", "ff00::/8", "::", "::1"):  # RFC 4291 sections 2.5.2, 2.5.3 and 2.5.6
-        add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": never_forwarded})
+    for destination in NEVER_FORWARDED:
+        add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": destination})
     add(Table.FORWARD, 110, to_own, goto=Table.DELIVER)
     # A mobile node may ask for home agents by way of its tunnel, too (10.5). There it has no link-layer address to tell
     # which of those with the anycast address is asked.

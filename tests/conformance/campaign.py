@@ -33,6 +33,7 @@ _TESTERS: Final[dict[str, Any]] = {
 AT_ONCE: Final = 48  # cases; they must not make the machine so busy that answers come late
 _MODULES: Final = (
     *("registration", "deregistration", "neighbours", "tunnel", "protected", "discovery", "more"),
+    *("update_variants", "link_variants", "tunnel_variants"),
     *("return_routability", "correspondent_updates", "correspondent_lifetime", "route_optimization"),
     *("return_routability_more", "correspondent_updates_more", "correspondent_upkeep"),
     *("correspondent_packets", "correspondent_at_home"),

@@ -36,7 +36,7 @@ _MODULES: Final = (
     *("update_variants", "link_variants", "tunnel_variants"),
     *("return_routability", "correspondent_updates", "correspondent_lifetime", "route_optimization"),
     *("return_routability_more", "correspondent_updates_more", "correspondent_upkeep"),
-    *("correspondent_packets", "correspondent_at_home"),
+    *("correspondent_packets", "correspondent_at_home", "correspondent_variants"),
 )
 # Those that take longest, the longest first; the first two also need something for themselves.
 _FIRST: Final = (

@@ -224,7 +224,8 @@ def known_types(tester: Tester) -> None:
         short = wire.mobility_header(mh_type, bytes(2), own, home_agent)
         packet = wire.extended(own, home_agent, [], wire.MOBILITY, short)
         expect_problem(tester, packet, own, 0, 41, wire.MOBILITY_MESSAGES[mh_type])
-    both = wire.mobility_header(wire.BU, bytes(2), own, home_agent, protocol=wire.ICMPV6)
+    both = wire.mobility_header(wire.BU, bytes(10), own, home_agent, protocol=wire.ICMPV6)
+    both = wire.checked(both[:1] + b"\0" + both[2:], own, home_agent)  # the sum is over all of it
     expect_problem(tester, wire.extended(own, home_agent, [], wire.MOBILITY, both), own, 0, 40, "Payload Proto first")
 
 

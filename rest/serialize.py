@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from mip6core import addresses
 from mip6core.codec import mh
-from rest.service import BindingView, CorrespondentView, EventView, HomeAgentView, NonceView, PrefixView, SwitchView
+from rest.service import (
+    BindingView,
+    CorrespondentView,
+    EventView,
+    FlowView,
+    HomeAgentView,
+    NonceView,
+    PrefixView,
+    SwitchView,
+)
 
 FLAGS: Final = {
     "acknowledge": mh.BU_ACKNOWLEDGE,
@@ -84,6 +93,28 @@ def switch(view: SwitchView) -> dict[str, Any]:
         "role": view.role,
         "ports": [{"number": port.number, "name": port.name} for port in view.ports],
     }
+
+
+def flow(view: FlowView) -> dict[str, Any]:
+    """Only what concerns it."""
+    shown: dict[str, Any] = {
+        "bridge": view.bridge,
+        "table": view.table,
+        "priority": view.priority,
+        "category": view.category,
+        "meaning": view.meaning,
+        "generation": view.generation,
+        "match": view.match,
+        "actions": view.actions,
+        "packets": view.packets,
+        "bytes": view.bytes,
+        "remaining_lifetime": lifetime(view.remaining_lifetime),
+    }
+    if view.sequence is not None:
+        shown["sequence"] = view.sequence
+    if view.punt is not None:
+        shown["punt"] = view.punt
+    return shown
 
 
 def home_agent(view: HomeAgentView) -> dict[str, Any]:

@@ -124,6 +124,37 @@ class NonceView:
     remaining_lifetime: float  # seconds
 
 
+@dataclass(slots=True)
+class FlowView:
+    """A flow of ours. Field names are those of the JSON form."""
+
+    bridge: str
+    table: str  # number and name
+    priority: int
+    category: str
+    meaning: str  # what it is for, in words
+    generation: int
+    match: str  # nearly as ovs-ofctl writes it
+    actions: str
+    packets: int
+    bytes: int
+    remaining_lifetime: float  # seconds; infinity: it does not end by itself
+    sequence: int | None  # of the Binding Update that it is of; None: of none
+    punt: str | None  # why it brings packets to the controller; None: it does not
+
+
+class Busy(Exception):
+    """Not now: a switch has been asked for too much, or does not answer. The text is for people."""
+
+
+class Flows(Protocol):
+    """Flows by keys of 19 octets, in whose order they are shown: a snapshot."""
+
+    def keys(self) -> Sequence[bytes]: ...
+
+    def view(self, key: bytes) -> FlowView: ...
+
+
 class Capture(Protocol):
     """A file in pcapng format that grows while it is read."""
 
@@ -174,6 +205,9 @@ class Service(Protocol):
 
     def switches(self) -> list[SwitchView]:
         """All switches, connected or not."""
+
+    def flows(self, link: str | None, table: str | None, category: str | None, home_address: Address | None) -> Flows:
+        """Our flows in the switches, as far as they fit. ValueError: there is no such table or category. Busy."""
 
     def home_agents(self) -> list[HomeAgentView]:
         """The home agents of all home links, this one first on each link."""

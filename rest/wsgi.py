@@ -15,7 +15,7 @@ from rest import serialize
 from rest.access import AccessControl, Scope
 from rest.problem import Problem, bad_request
 from rest.query import Query
-from rest.resources import bindings, correspondents, debugging, document, events, operation, page
+from rest.resources import bindings, correspondents, debugging, document, events, flows, operation, page
 from rest.router import Call, Json, Route, Router, Stream, Text, handler
 from rest.service import Service
 
@@ -37,6 +37,7 @@ ROUTES: Final = {
         {"GET": correspondents.show_correspondent, "DELETE": correspondents.clear_correspondent}
     ),
     "/v1/switches": Route({"GET": operation.list_switches}),
+    "/v1/flows": Route({"GET": flows.list_flows}),
     "/v1/home-agents": Route({"GET": operation.list_home_agents}),
     "/v1/prefixes": Route({"GET": operation.list_prefixes}),
     "/v1/events": Route({"GET": events.list_events}),

@@ -245,6 +245,7 @@ class HomeAgentApp(RyuApp):
             hub.sleep(TICK)
             now = self.clock()
             for switch in set(self.switches.values()):
+                switch.flows.tick(now)
                 if switch.bridge.ready:
                     switch.bridge.tick(now)
 

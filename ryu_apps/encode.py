@@ -59,7 +59,7 @@ def _action(action: flowspec.Action) -> Any:
             return parser.NXActionResubmitTable(table_id=table)
 
 
-def _match(fields: Iterable[tuple[str, object]]) -> Any:
+def ofp_match(fields: Iterable[tuple[str, object]]) -> Any:
     """OVS wants the fields that others depend on first; Ryu's own order does not know the Nicira fields' needs."""
 
     def order(pair: tuple[str, object]) -> int:
@@ -100,7 +100,7 @@ def flow_mod(spec: FlowSpec, command: int = ofproto.OFPFC_ADD) -> Any:
         out_port=ofproto.OFPP_ANY,  # a delete with the default, 0, deletes nothing
         out_group=ofproto.OFPG_ANY,
         flags=ofproto.OFPFF_SEND_FLOW_REM * spec.notify_removal | ofproto.OFPFF_RESET_COUNTS * spec.reset_counts,
-        match=_match(spec.match),
+        match=ofp_match(spec.match),
         instructions=instructions,
     )
 

@@ -55,6 +55,8 @@ class Entry(NamedTuple):
     octets: int
     match: bytes  # OXM fields
     instructions: bytes
+    table: int
+    priority: int
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ def request(
         ofproto.OFPG_ANY,
         cookies.APP_TAG << 48 if category is None else cookies.cookie(category, 0),
         cookies.APP_MASK if category is None else cookies.CATEGORY_MASK,
-        parser.OFPMatch(**(fields or {})),
+        encode.ofp_match((fields or {}).items()),
     )
     return encode.wire(message, xid)
 
@@ -130,7 +132,7 @@ def entries(message: bytes) -> Iterator[Entry]:
         return
     offset = 16
     while offset + _ENTRY.size + _MATCH.size <= len(message):
-        length, _table, seconds, _nanoseconds, _priority, _idle, hard, _flags, cookie, packets, octets = (
+        length, table, seconds, _nanoseconds, priority, _idle, hard, _flags, cookie, packets, octets = (
             _ENTRY.unpack_from(message, offset)
         )
         if length < _ENTRY.size + _MATCH.size:
@@ -138,6 +140,8 @@ def entries(message: bytes) -> Iterator[Entry]:
         left = float("inf") if hard == 0 else max(0, hard - seconds)
         match = offset + _ENTRY.size
         match_end = match + _MATCH.unpack_from(message, match)[1]
+        instructions = match + -(-(match_end - match) // 8) * 8  # the match is padded
         end = offset + length
-        yield Entry(cookie, left, packets, octets, message[match + _MATCH.size : match_end], message[match_end:end])
+        fields = message[match + _MATCH.size : match_end]
+        yield Entry(cookie, left, packets, octets, fields, message[instructions:end], table, priority)
         offset = end

@@ -18,8 +18,10 @@ from mip6core.constants import MAX_NONCE_LIFETIME
 from rest.access import AccessControl, Scope
 from rest.service import (
     BindingView,
+    Busy,
     CorrespondentView,
     EventView,
+    FlowView,
     HomeAgentView,
     NonceView,
     PortView,
@@ -28,7 +30,9 @@ from rest.service import (
     Watch,
 )
 from rest.wsgi import make_app
+from ryu_apps import flow_listing
 from ryu_apps.correspondent_bridge import CorrespondentBridge
+from ryu_apps.flow_listing import Answer, FlowListing
 from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.metrics import CONTENT_TYPE, STATES
 from ryu_apps.of_compat import eventlet
@@ -47,9 +51,24 @@ LOG = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
 COUNTERS_WAIT: Final = 3.0  # seconds for a switch to tell its counters; then those of before are shown
+FLOWS_WAIT: Final = 10.0  # seconds for a switch to tell its flows
 PIECE: Final = 1000  # bindings: half a millisecond's work where little is done with each
 
 T = TypeVar("T")
+
+
+class Flows:
+    """See `rest.service.Flows`."""
+
+    def __init__(self, answers: Sequence[tuple[FlowListing, Answer]]) -> None:
+        self._flows = {key: (listing, flow) for listing, answer in answers for key, flow in answer.flows.items()}
+
+    def keys(self) -> Sequence[bytes]:
+        return list(self._flows)
+
+    def view(self, key: bytes) -> FlowView:
+        listing, flow = self._flows[key]
+        return listing.view(flow)
 
 
 class Northbound:
@@ -152,6 +171,26 @@ class Northbound:
 
     def switches(self) -> list[SwitchView]:
         return [self._switch(link) for link in self._app.config.bridge_links]
+
+    def flows(self, link: str | None, table: str | None, category: str | None, home_address: Address | None) -> Flows:
+        app, wanted = self._app, flow_listing.question(table, category, home_address)
+        answers = []
+        for switch in {id(one): one for name, one in app.switches.items() if link in (None, name)}.values():
+            asked = switch.flows.ask(wanted, switch.bridge.outbox.next_xid, app.clock())
+            if asked is None:
+                raise Busy("a switch has just been asked for many flows: try it again soon, or with a filter")
+            answer, messages = asked
+            for message in messages:
+                switch.bridge.outbox.put(message)
+            switch.bridge.outbox.flush()
+            answers.append((switch.flows, answer))
+        deadline = app.clock() + FLOWS_WAIT
+        for _, answer in answers:
+            if not answer.complete.is_set() and not answer.complete.wait(max(0.0, deadline - app.clock())):
+                raise Busy("a switch does not answer")
+            if answer.left_out:
+                raise ValueError(f"more than {flow_listing.MAX_FLOWS} flows: name a table, category or home address")
+        return Flows(answers)
 
     def home_agents(self) -> list[HomeAgentView]:
         app = self._app

@@ -13,6 +13,7 @@ from ryu_apps import cookies, encode, flow_dump, pipeline
 from ryu_apps.bridge import Bridge
 from ryu_apps.connection import FastDatapath
 from ryu_apps.cookies import Category
+from ryu_apps.flow_listing import FlowListing
 from ryu_apps.of_compat import hub, ofproto
 from ryu_apps.origin import Origin
 from ryu_apps.pipeline import Punt
@@ -44,6 +45,7 @@ class Switch:
         self.dump: flow_dump.FlowDump | None = None
         self.dump_xid = 0
         self.connected_at = time.time()
+        self.flows = FlowListing(config.bridge, datapath.id)
         self.adopted = 0  # bindings that only the switch still knew
 
     def ask(self) -> None:
@@ -91,7 +93,9 @@ class Switch:
 
     def _multipart_reply(self, xid: int, message: bytes) -> bool:
         if self.dump is None or xid != self.dump_xid:
-            return any(role.counted(xid, message) for role in self.bridge.roles.values())
+            return self.flows.add(xid, message) or any(
+                role.counted(xid, message) for role in self.bridge.roles.values()
+            )
         if self.dump.add(message):
             dump, self.dump = self.dump, None
             self.app.loops.spawn("synchronise", self.synchronise, dump)

@@ -1,6 +1,7 @@
-"""mip6ctl show flows: the application's flows on this machine's bridges, and what each is for.
+"""mip6ctl show flows: the application's flows in the switches, and what each is for.
 
-They are read by ovs-ofctl where Open vSwitch runs, and so also when the controller is away.
+The server tells them, of whatever machine a switch is on. With --bridge they are read by ovs-ofctl, on the machine of
+the switch, and so also when the controller is away.
 """
 
 from __future__ import annotations
@@ -14,24 +15,12 @@ from typing import Any, Final
 from rest.cli.client import Client
 from rest.cli.failure import Exit, Failure
 from rest.cli.output import print_data, table
-from ryu_apps import cookies
+from ryu_apps import cookies, meanings
 from ryu_apps.cookies import Category
-from ryu_apps.pipeline import Punt, Table
+from ryu_apps.meanings import CATEGORIES
 
+PAGE: Final = 1000  # flows asked for at once: the most that the API gives
 COLUMNS: Final = ("table", "priority", "category", "packets", "match", "actions")
-CATEGORIES: Final = {
-    Category.PIPELINE: "of every link: where packets go that concern no binding",
-    Category.PUNT: "to the controller",
-    Category.TUNNEL: "to a mobile node, into its tunnel",
-    Category.REVERSE_TUNNEL: "from a mobile node, out of its tunnel: care-of address and home address fit",
-    Category.PROXY_ND: "answers Neighbor Solicitations for a mobile node that is away",
-    Category.WATCH: "an address under Duplicate Address Detection",
-    Category.NEIGHBOUR: "to a neighbour on the link, or the router",
-    Category.HOME_TEST: "return routability that IPsec has to protect",
-    Category.ROUTE_OUT: "from a correspondent to a mobile node, with a routing header",
-    Category.ROUTE_IN: "from a mobile node to a correspondent, by a Home Address option",
-    Category.NARROW_PATH: "to a mobile node whose path is so narrow that the controller makes fragments",
-}
 WITH_BINDING: Final = (
     *(Category.TUNNEL, Category.REVERSE_TUNNEL, Category.PROXY_ND),
     *(Category.ROUTE_OUT, Category.ROUTE_IN),
@@ -46,23 +35,41 @@ _DEFAULT_PRIORITY: Final = 32768
 
 
 def show(options: argparse.Namespace) -> Exit:
-    bridges = [options.bridge] if options.bridge else _bridges(options)
-    found = [flow for bridge in bridges for flow in flows(bridge)]
-    found = [flow for flow in found if _wanted(options, flow)]
+    found = _here(options) if options.bridge else _of_server(options)
     if options.output != "table":
         print_data(options, {"flows": found})
         return Exit.OK
     if not found:
         print("no flows")
-    for bridge in bridges:
+    for bridge in dict.fromkeys(flow["bridge"] for flow in found):
         rows = [flow for flow in found if flow["bridge"] == bridge]
-        if rows:
-            print(f"{bridge}: {len(rows)} flows")
-            print(table(rows, COLUMNS), end="\n\n")
-    for category, meaning in CATEGORIES.items():
-        if any(flow["category"] == category.name.lower() for flow in found):
-            print(f"{category.name.lower():<15}{meaning}")
+        print(f"{bridge}: {len(rows)} flows")
+        print(table(rows, COLUMNS), end="\n\n")
+    for number, meaning in CATEGORIES.items():
+        category = meanings.category(number)
+        if any(flow["category"] == category for flow in found):
+            print(f"{category:<15}{meaning}")
     return Exit.OK
+
+
+def _of_server(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """As many pages as it takes."""
+    client = Client(options)
+    names = ("link", "table", "category", "home_address")
+    parameters = {name: value for name in names if (value := getattr(options, name)) is not None}
+    parameters["limit"] = str(PAGE)
+    found: list[dict[str, Any]] = []
+    while True:
+        page = client.get("/v1/flows", parameters)
+        found += page["flows"]
+        if page["next_cursor"] is None:
+            return found
+        parameters["cursor"] = page["next_cursor"]
+
+
+def _here(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """By ovs-ofctl, and so also when the controller is away."""
+    return [flow for flow in flows(options.bridge) if _wanted(options, flow)]
 
 
 def flows(bridge: str) -> list[dict[str, Any]]:
@@ -83,21 +90,6 @@ def ovs(*words: str) -> str:
     return done.stdout
 
 
-def _bridges(options: argparse.Namespace) -> list[str]:
-    """The bridges that the server knows of, as far as they are here."""
-    here = ovs("ovs-vsctl", "list-br").split()
-    switches = Client(options).get("/v1/switches")["switches"]
-    wanted = [
-        switch["bridge"]
-        for switch in switches
-        if options.link in (None, switch["home_link"], switch.get("correspondent_link"))
-    ]
-    found = [bridge for bridge in dict.fromkeys(wanted) if bridge in here]
-    if not found:
-        raise Failure(Exit.FAILURE, f"none of these bridges is on this machine: {', '.join(wanted) or 'none'}")
-    return found
-
-
 def _parsed(bridge: str, dump: str) -> Iterator[dict[str, Any]]:
     for line in dump.splitlines():
         flow = _FLOW.search(line)
@@ -108,9 +100,10 @@ def _parsed(bridge: str, dump: str) -> Iterator[dict[str, Any]]:
         hard, age = int(flow["hard"] or 0), float(flow["age"])
         entry = {
             "bridge": bridge,
-            "table": _table(int(flow["table"])),
+            "table": meanings.table(int(flow["table"])),
             "priority": int(priority[1]) if priority else _DEFAULT_PRIORITY,
-            "category": _category(category),
+            "category": meanings.category(category),
+            "meaning": meanings.of_flow(cookie, int(flow["table"])),
             "generation": cookies.generation(cookie),
             "match": _PRIORITY.sub("", flow["match"]) or "any",
             "actions": _actions(flow["actions"]),
@@ -121,21 +114,13 @@ def _parsed(bridge: str, dump: str) -> Iterator[dict[str, Any]]:
         if category in WITH_BINDING:
             entry["sequence"] = cookies.binding_of_item(cookies.item(cookie))[0]
         if category == Category.PUNT:
-            entry["punt"] = Punt(cookies.item(cookie)).name.lower()
+            entry["punt"] = meanings.punt(cookies.item(cookie))
         yield entry
-
-
-def _category(number: int) -> str:
-    return Category(number).name.lower() if number in {member.value for member in Category} else f"unknown {number}"
-
-
-def _table(number: int) -> str:
-    return f"{number} {Table(number).name.lower()}" if number in {table.value for table in Table} else str(number)
 
 
 def _actions(actions: str) -> str:
     """Tables by name."""
-    return re.sub(r"goto_table:(\d+)", lambda found: f"goto {_table(int(found[1]))}", actions)
+    return re.sub(r"goto_table:(\d+)", lambda found: f"goto {meanings.table(int(found[1]))}", actions)
 
 
 def _wanted(options: argparse.Namespace, flow: dict[str, Any]) -> bool:

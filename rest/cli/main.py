@@ -132,9 +132,9 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     _remote(objects, "nonces", "show:show_nonces", what)
     config = _remote(objects, "config", "configuration:show", "what the server runs with, without secrets")
     config.set_defaults(config=None)
-    what = "the application's flows on this machine's bridges, explained; by ovs-ofctl, as root"
+    what = "the application's flows in the switches, explained"
     flows = _remote(objects, "flows", "flows:show", what)
-    flows.add_argument("--bridge", metavar="NAME", help="needs no server (default: the bridges that the server names)")
+    flows.add_argument("--bridge", metavar="NAME", help="by ovs-ofctl on this machine, as root; needs no server")
     flows.add_argument("--link", metavar="NAME", help="the bridge of this link")
     flows.add_argument("--home-address", type=_address, metavar="ADDRESS")
     flows.add_argument("--table", metavar="TABLE", help="by name or number")

@@ -17,11 +17,11 @@ from mip6core import addresses
 from mip6core.addresses import Prefix
 from rest.cli.client import Client
 from rest.cli.failure import Exit, Failure
-from rest.cli.flows import CATEGORIES, ovs
+from rest.cli.flows import ovs
 from rest.cli.output import print_data
-from ryu_apps import cookies
+from ryu_apps import cookies, meanings
 from ryu_apps.cookies import Category
-from ryu_apps.pipeline import Punt, Table
+from ryu_apps.pipeline import Table
 
 _STEP: Final = re.compile(r"^ ?(\d+)\. (?:(.*), )?priority (\d+)(?:, cookie (0x[0-9a-f]+))?")
 _NO_MATCH: Final = re.compile(r"^ ?(\d+)\. No match")
@@ -34,29 +34,6 @@ WHY_DROPPED: Final = {
     "encapsulate": "a link-local source address is not tunnelled",
     "forward": "link-local and multicast destinations are not forwarded out of a tunnel",
     "classify": "what comes in this form is of no use here",
-}
-
-# What the flows of every link do, by table.
-TABLES: Final = {
-    Table.CLASSIFY: "which kind of packet it is",
-    Table.REVERSE_TUNNEL: "what no binding accepts ends here",
-    Table.HOME_ADDRESS_OPTION: "what no binding of the correspondent accepts ends here",
-    Table.ROUTE_OPTIMIZATION: "no optimised route for it",
-    Table.BINDINGS: "no binding for its destination",
-    Table.ENCAPSULATE: "hop limit and size are looked at",
-    Table.TUNNEL_OUTPUT: "into the tunnel port",
-    Table.FORWARD: "forwarded as a router does",
-    Table.DELIVER: "to a neighbour whose link-layer address is not known yet",
-    Table.NEIGHBOR_DISCOVERY: "Neighbor Discovery",
-}
-PUNTS: Final = {
-    Punt.SIGNALLING: "signalling, which the protocol answers",
-    Punt.UNRESOLVED: "the neighbour is resolved first, and gets the packet then",
-    Punt.TUNNEL_ERROR: "its sender is told that it is too big, or its hop limit used up",
-    Punt.ROUTE_TOO_BIG: "its sender is told that it is too big for a routing header",
-    Punt.UNREACHABLE: "its sender is told that the address is unreachable",
-    Punt.UNBOUND: "no binding accepts its Home Address option: a Binding Error is the answer",
-    Punt.UNBOUND_CORRESPONDENT: "no binding accepts its Home Address option: a Binding Error is the answer",
 }
 
 
@@ -229,12 +206,7 @@ def read(printed: str, direction: Direction) -> None:
             cookie = int(step[4] or "0", 16)
             ours = cookies.is_ours(cookie)
             category = Category(cookies.category(cookie)) if ours else None
-            meaning = CATEGORIES[category] if category is not None else "a flow of the operator's"
-            if category == Category.PIPELINE:
-                meaning = TABLES.get(Table(int(step[1])), meaning)
-            elif category == Category.PUNT:
-                kind = Punt(cookies.item(cookie))
-                meaning = f"to the controller: {PUNTS.get(kind, kind.name.lower().replace('_', ' '))}"
+            meaning = meanings.of_flow(cookie, int(step[1])) if ours else "a flow of the operator's"
             name = None if category is None else category.name.lower()
             table = _table(int(step[1]))
             direction.steps.append(Step(table, int(step[3]), name, step[2] or "any", meaning))

@@ -111,9 +111,30 @@ def test_show_flows(registered: Campus) -> None:
     binding = campus.manager.binding(HOME_ADDRESS)
     assert binding is not None
     assert max(flow["sequence"] for flow in flows) <= binding["sequence"]  # a refresh leaves the flows
-    everything = json.loads(campus.ctl("show", "flows", "-o", "json"))["flows"]
-    assert len(everything) == len(campus.switch.flows())
     assert "into its tunnel" in campus.ctl("show", "flows")
+
+
+def test_the_server_tells_of_flows_what_open_vswitch_tells(registered: Campus) -> None:
+    """The one reads OpenFlow, the other what ovs-ofctl prints."""
+    campus = registered
+
+    def told(*words: str) -> dict[tuple[str, int, frozenset[str]], tuple[str, str, str]]:
+        flows = json.loads(campus.ctl("show", "flows", *words, "-o", "json"))["flows"]
+        return {
+            (flow["table"], flow["priority"], frozenset(flow["match"].split(","))): (
+                *(flow["category"], flow["meaning"]),
+                flow["actions"] if flow["category"] in ("tunnel", "reverse_tunnel", "punt") else "",
+            )
+            for flow in flows
+        }
+
+    here = told("--bridge", campus.switch.bridge)
+    assert len(here) == len(campus.switch.flows()) > 300
+    assert told() == here
+    for words in (["--table", "bindings"], ["--category", "punt"], ["--home-address", HOME_ADDRESS]):
+        assert told(*words) == told("--bridge", campus.switch.bridge, *words)
+    listed = campus.manager.get("/v1/flows?limit=100")
+    assert (len(listed["flows"]), listed["total"]) == (100, len(here))
 
 
 def test_what_a_binding_has_carried(registered: Campus) -> None:

@@ -11,8 +11,10 @@ from mip6core.addresses import Address, Prefix
 from mip6core.errors import ConfigError
 from rest.service import (
     BindingView,
+    Busy,
     CorrespondentView,
     EventView,
+    FlowView,
     HomeAgentView,
     NonceView,
     PortView,
@@ -73,6 +75,21 @@ class FakeCapture:
         self.closed = True
 
 
+class FakeFlows:
+    """25 of them."""
+
+    def keys(self) -> list[bytes]:
+        return [bytes(18) + bytes((number,)) for number in range(25)]
+
+    def view(self, key: bytes) -> FlowView:
+        number = key[-1]
+        return FlowView(
+            *("br-home", "10 reverse_tunnel", 100, "reverse_tunnel", "out of its tunnel", 3),
+            *(f"ipv6,ipv6_src=2001:db8:1::{number:x}", "goto 20 bindings", number, 100 * number),
+            *(math.inf if number == 0 else 89.9, 7, "signalling" if number == 1 else None),
+        )
+
+
 class FakeService:
     """Implements rest.service.Service."""
 
@@ -84,6 +101,7 @@ class FakeService:
         self.topics = {"signalling": False, "flows": True}
         self.file: FakeCapture | None = FakeCapture()
         self.statistics_cleared = False
+        self.switch_is_busy = False
         self.bad_file: ConfigError | None = None
         self.asked_about: list[Address | None] = []  # whose counters have been asked for; None: all
         self.on_binding: Callable[[], None] = lambda: None  # called before a binding is looked up
@@ -145,6 +163,14 @@ class FakeService:
             ),
             SwitchView(None, "labnet", None, "br-lab", connected=False),
         ]
+
+    def flows(self, link: str | None, table: str | None, category: str | None, home_address: Address | None) -> Any:
+        self.flows_asked = (link, table, category, home_address)
+        if table == "nowhere":
+            raise ValueError("table: one of classify")
+        if self.switch_is_busy:
+            raise Busy("a switch has just been asked for many flows")
+        return FakeFlows()
 
     def home_agents(self) -> list[HomeAgentView]:
         return [

@@ -70,6 +70,9 @@ def correspondent(view: CorrespondentView) -> dict[str, Any]:
         "bytes_out": view.bytes_out,
         "packets_in": view.packets_in,
         "bytes_in": view.bytes_in,
+        "home_nonce_index": view.home_nonce_index,
+        "care_of_nonce_index": view.care_of_nonce_index,
+        "unreachable_errors": view.unreachable_errors,
         "datapath_id": datapath_id(view.datapath_id),
     }
 

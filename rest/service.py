@@ -51,6 +51,9 @@ class CorrespondentView:
     bytes_out: int
     packets_in: int
     bytes_in: int
+    home_nonce_index: int | None  # of the last Binding Update; None: adopted from a switch
+    care_of_nonce_index: int | None
+    unreachable_errors: int  # Destination Unreachable messages about the care-of address in a row
     datapath_id: int | None  # None: no switch has it
     version: str = ""  # another one after each change; not shown
 

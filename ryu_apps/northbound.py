@@ -157,6 +157,9 @@ class Northbound:
             bytes_out=0 if counts is None else counts.bytes_out,
             packets_in=0 if counts is None else counts.packets_in,
             bytes_in=0 if counts is None else counts.bytes_in,
+            home_nonce_index=entry.home_nonce_index,
+            care_of_nonce_index=entry.care_of_nonce_index,
+            unreachable_errors=entry.unreachable_count,
             datapath_id=None if switch is None else switch.datapath.id,
             version=f"{entry.registered_at}/{entry.updated_at}/{entry.sequence}",
         )

@@ -56,6 +56,9 @@ def route(correspondent: str, home_address: str, link: str = "office", **fields:
         "bytes_out": 300,
         "packets_in": 4,
         "bytes_in": 400,
+        "home_nonce_index": 65535,
+        "care_of_nonce_index": None,
+        "unreachable_errors": 2,
         "datapath_id": 0xA1,
     }
     values |= fields

@@ -271,6 +271,14 @@ def test_the_new_words_of_the_table_of_old_ones_are_words_of_the_command_line() 
         assert parser().parse_args(words).run
 
 
+def test_the_counters_in_it_are_counted() -> None:
+    table = (ROOT / "docs" / "old-words.md").read_text().partition("## Counters")[2].partition("## Keys")[0]
+    names = re.findall(r"`(?:engine|correspondent)\.(?:dropped_)?([a-z_]+)[0-9]*`", table)
+    assert len(names) > 15
+    sources = "".join(path.read_text() for path in (ROOT / "mip6core").rglob("*.py"))
+    assert [name for name in names if f'"{name}' not in sources] == []
+
+
 def test_the_keys_in_it_are_keys_of_the_configuration_file() -> None:
     schema = json.dumps(json.loads((ROOT / "docs" / "mip6.schema.json").read_text()))
     table = (ROOT / "docs" / "old-words.md").read_text().partition("## Keys of mip6d.conf")[2]

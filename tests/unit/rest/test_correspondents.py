@@ -50,6 +50,9 @@ def test_every_field_in_the_form_of_the_api(service: FakeService) -> None:
         "bytes_out": 300,
         "packets_in": 4,
         "bytes_in": 400,
+        "home_nonce_index": 65535,
+        "care_of_nonce_index": None,
+        "unreachable_errors": 2,
         "datapath_id": "00000000000000a1",
     }
 

@@ -13,24 +13,17 @@ from mip6core.home_link import HomeLink
 
 
 @dataclass(slots=True)
-class Installed:
-    """What a binding's flows were made for before they change."""
-
-    care_of_address: Address
-    link_local: bool  # they included the link-local address
-
-
-@dataclass(slots=True)
 class InstallBinding:
     """Tunnel to the care-of address, accept the reverse tunnel from it, and answer Neighbor Solicitations.
 
-    `binding.link_local` says whether the link-local address is answered for too. `previous` is what is
-    installed already and must be replaced: its reverse tunnel flow matches the old care-of address.
+    `binding.link_local` says whether the link-local address is answered for too. `previous` is the care-of address
+    of the flows that are installed already and must be replaced: that of the reverse tunnel matches it.
     """
 
     link: HomeLink
     binding: BindingCacheEntry
-    previous: Installed | None
+    previous: Address | None
+    previous_link_local: bool = False  # those flows answer for the link-local address
 
 
 @dataclass(slots=True)

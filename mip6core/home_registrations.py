@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from mip6core.access import AccessList
-from mip6core.actions import Actions, InstallBinding, Installed, RefreshBinding, ReleaseBinding
+from mip6core.actions import Actions, InstallBinding, RefreshBinding, ReleaseBinding
 from mip6core.addresses import Address, link_local
 from mip6core.admission import Admission
 from mip6core.bcache import BindingCache, BindingCacheEntry
@@ -283,7 +283,7 @@ class HomeRegistrations:
     def _update(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
         """Refresh or move a binding. Flows change only with the care-of address or the link-local address."""
         link = entry.link
-        previous = Installed(entry.care_of_address, entry.link_local)
+        previous, previous_link_local = entry.care_of_address, entry.link_local
         if entry.pending is not None:
             self._end_tests(entry, actions)
         claims: list[Address] = []
@@ -296,9 +296,12 @@ class HomeRegistrations:
                 entry.link_local = False
         self._take_over(entry, request, now)
         self._mobile_prefixes.updated(entry, now)
-        moved = entry.care_of_address != previous.care_of_address
-        changed = moved or entry.link_local != previous.link_local
-        actions.append(InstallBinding(link, entry, previous) if changed else RefreshBinding(link, entry))
+        moved = entry.care_of_address != previous
+        changed = moved or entry.link_local != previous_link_local
+        if changed:
+            actions.append(InstallBinding(link, entry, previous, previous_link_local))
+        else:
+            actions.append(RefreshBinding(link, entry))
         if heir is not None:
             actions.append(_inherit(heir))
         self._acknowledge(request, request.status, actions, after_flows=changed)
@@ -381,16 +384,16 @@ class HomeRegistrations:
 
     def _change_static(self, entry: Entry, request: Registration, now: float, actions: Actions) -> None:
         """The same for one that is bound already, by itself or by the operator."""
-        previous = Installed(entry.care_of_address, entry.link_local)
+        previous, previous_link_local = entry.care_of_address, entry.link_local
         self._end_tests(entry, actions)
         self._mobile_prefixes.released(entry)
         heir = self._drop_link_local(entry) if entry.flags & BU_LINK_LOCAL else None
         entry.link_local = False
         self._take_over_static(entry, request, now)
-        actions.append(InstallBinding(entry.link, entry, previous))
+        actions.append(InstallBinding(entry.link, entry, previous, previous_link_local))
         if heir is not None:
             actions.append(_inherit(heir))
-        moved = entry.care_of_address != previous.care_of_address
+        moved = entry.care_of_address != previous
         self._announce("moved" if moved else "registered", entry, Status.ACCEPTED, now)
 
     def _take_over_static(self, entry: Entry, request: Registration, now: float) -> None:
@@ -492,4 +495,4 @@ class HomeRegistrations:
 
 def _inherit(heir: BindingCacheEntry) -> InstallBinding:
     """The link-local address was defended with another binding, and is with `heir` now."""
-    return InstallBinding(heir.link, heir, Installed(heir.care_of_address, link_local=False))
+    return InstallBinding(heir.link, heir, heir.care_of_address)

@@ -29,7 +29,7 @@ from ryu_apps.neighbours import NeighbourTable
 from ryu_apps.of_compat import ofproto
 from ryu_apps.origin import Origin
 from ryu_apps.outbox import Outbox
-from ryu_apps.pipeline import BridgeLayout, Punt
+from ryu_apps.pipeline import BY_NETWORK, BridgeLayout, Punt
 
 NO_COOKIE: Final = bytes(8)  # a strict delete goes by table, priority and match
 NO_TIMEOUT: Final = bytes(2)
@@ -71,6 +71,7 @@ class Role(ABC, Generic[LinkT]):
         self._perform_elsewhere = perform_elsewhere
         self._wrap = wrap
         self._build_onward = bridge.onward.build
+        self._source_and_type = bridge.link_layer_address + ETHERTYPE_IPV6  # of the frames that are ours
         self._binding: Hashable = None  # that the packets with `after_flows` are about
         self._execute: dict[type, Callable[[Any], None]] = {SendDatagram: self._send_datagram}
         self.punts: dict[int, PuntHandler] = {}
@@ -79,10 +80,11 @@ class Role(ABC, Generic[LinkT]):
     def execute(self, actions: Sequence[Any]) -> None:
         """Carry out what the engine asks for; `outbox.flush` sends it."""
         self._binding = None
+        link, execute = self.link, self._execute
         elsewhere: list[Any] = []
         for action in actions:
-            if action.link is self.link:
-                self._execute[type(action)](action)
+            if action.link is link:
+                execute[type(action)](action)
             else:
                 elsewhere.append(action)
         if elsewhere:
@@ -100,7 +102,7 @@ class Role(ABC, Generic[LinkT]):
             mac = self.bridge.next_hop(packet)
             if mac is None:
                 return
-        message = self._build_onward(mac + self.bridge.link_layer_address + ETHERTYPE_IPV6 + packet)
+        message = self._build_onward(mac + self._source_and_type + packet)
         if action.after_flows:
             self.outbox.promise(self._binding, message)
         else:
@@ -192,7 +194,8 @@ class Bridge:
 
     def _set_layout(self, layout: BridgeLayout) -> None:
         self.layout = layout
-        self._on_link = tuple(map(Prefix.parse, layout.on_link))
+        on_link = map(Prefix.parse, layout.on_link)
+        self._on_link = tuple((prefix.network, prefix.last) for prefix in on_link)  # lowest and highest address
 
     def add_role(self, role: Role[Any]) -> None:
         """Before anything comes from the switch."""
@@ -216,7 +219,7 @@ class Bridge:
             self.statistics["dropped_not_ipv6"] += 1
         else:
             now = self.clock()
-            if kind not in pipeline.BY_NETWORK or self._sources.allow(frame[22:38], now):
+            if kind not in BY_NETWORK or self._sources.allow(frame[22:38], now):
                 self._punts[kind](frame, now)
             else:
                 self.statistics["dropped_source_rate"] += 1
@@ -228,7 +231,7 @@ class Bridge:
             self.statistics["dropped_not_ready" if not self.ready else "dropped_not_ipv6"] += 1
             return
         now = self.clock()
-        if kind not in pipeline.BY_NETWORK or self._sources.allow(frame[22:38], now):
+        if kind not in BY_NETWORK or self._sources.allow(frame[22:38], now):
             self._punts_with_origin[kind](frame, origin, now)
         else:
             self.statistics["dropped_source_rate"] += 1
@@ -276,8 +279,8 @@ class Bridge:
         if destination[0] == 0xFF:
             return multicast_mac(destination)
         hop = self.router
-        for prefix in self._on_link:
-            if prefix.network <= destination <= prefix.last:
+        for first, last in self._on_link:
+            if first <= destination <= last:
                 hop = destination
         mac = self.neighbours.lookup(hop)
         if mac is None:

@@ -39,6 +39,7 @@ MAX_CONNECTIONS: Final = 256
 MAX_BATCH: Final = 8  # messages between two writes
 MAX_TURN: Final = 0.005  # seconds
 OF_HEADER: Final = struct.Struct("!BBHI")
+HEADER_LENGTH: Final = OF_HEADER.size
 FAST_TYPES: Final = frozenset(
     (ofproto.OFPT_PACKET_IN, ofproto.OFPT_BARRIER_REPLY, ofproto.OFPT_ERROR, ofproto.OFPT_MULTIPART_REPLY)
 )
@@ -119,10 +120,10 @@ class FastDatapath(controller.Datapath):
     def _handle(self, octets: bytes) -> bytes:
         """Handle the whole messages in `octets` and return what is left."""
         offset, end, handled = 0, len(octets), 0
-        tap = self.tap
-        while end - offset >= OF_HEADER.size:
-            version, message_type, length, xid = OF_HEADER.unpack_from(octets, offset)
-            if length < OF_HEADER.size:
+        tap, unpack, fast_types = self.tap, OF_HEADER.unpack_from, FAST_TYPES
+        while offset + HEADER_LENGTH <= end:
+            version, message_type, length, xid = unpack(octets, offset)
+            if length < HEADER_LENGTH:
                 LOG.error("switch sent a message of length %d, closing peer=%s", length, self.address)
                 self.close()
                 return b""
@@ -134,11 +135,13 @@ class FastDatapath(controller.Datapath):
             if tap is not None:
                 tap.received(self, message)
             receiver = self.receiver
-            if receiver is None or message_type not in FAST_TYPES or not receiver.receive(message_type, xid, message):
+            if receiver is None or message_type not in fast_types or not receiver.receive(message_type, xid, message):
                 self._dispatch(version, message_type, length, xid, message)
             handled += 1
-            if handled % MAX_BATCH == 0 and receiver is not None:
-                receiver.chunk_received()  # the switch gets to work while the rest of a burst is handled
+            if handled == MAX_BATCH:
+                handled = 0
+                if receiver is not None:
+                    receiver.chunk_received()  # the switch gets to work while the rest of a burst is handled
         return octets[offset:] if offset else octets
 
     def _dispatch(self, version: int, message_type: int, length: int, xid: int, message: bytes) -> None:

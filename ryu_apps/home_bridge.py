@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator
+from math import ceil, inf
 from typing import Final
 
 from mip6core import addresses
@@ -28,7 +28,7 @@ from mip6core.home_link import HomeLink
 from ryu_apps import cookies, forwarding_errors, home_pipeline, templates
 from ryu_apps.binding_counters import BindingCounters
 from ryu_apps.bridge import IPV6_HEADER, NO_COOKIE, NO_TIMEOUT, Bridge, Role
-from ryu_apps.cookies import Category
+from ryu_apps.cookies import Category, binding_item
 from ryu_apps.flow_dump import FlowDump
 from ryu_apps.flowspec import FlowSpec, Resubmit, SetField
 from ryu_apps.fragments import Fragments
@@ -40,6 +40,7 @@ from ryu_apps.origin import Origin
 from ryu_apps.parameter_problems import without_mobility
 from ryu_apps.pipeline import OPTIMIZED, Punt, Table
 from ryu_apps.protection import Protection
+from ryu_apps.templates import ADD_REVERSE_TUNNEL, ADD_TUNNEL, ADD_TUNNEL_AFTER_MOVE, DELETE_REVERSE_TUNNEL, long, short
 
 LOG = logging.getLogger(__name__)
 
@@ -115,9 +116,10 @@ class HomeBridge(Role[HomeLink]):
     # From the switch
 
     def _signalling(self, frame: bytes, now: float) -> None:
-        datagram = self.parse(frame, frame[6:12], now)
+        link_layer_source = frame[6:12]
+        datagram = self.parse(frame, link_layer_source, now)
         if datagram is not None and self._gateway.admits(datagram):
-            self.execute(self.engine.receive(self.link, datagram, frame[6:12], now))
+            self.execute(self.engine.receive(self.link, datagram, link_layer_source, now))
 
     def _tunnelled_discovery(self, frame: bytes, now: float) -> None:
         """Open vSwitch has made up the Ethernet header."""
@@ -202,13 +204,13 @@ class HomeBridge(Role[HomeLink]):
 
     def _install(self, action: InstallBinding) -> None:
         binding, previous = action.binding, action.previous
-        home, care_of = binding.home_address, binding.care_of_address
+        home = binding.home_address
         self._binding = home
         xid = self.outbox.next_flow_xid(home)
         now = self.clock()
         # The proxy flows stay where they are while the binding moves, unless they would end before it does.
         keep_proxy = previous is not None and self._timeouts_fit(binding, now)
-        moved = previous is not None and previous.care_of_address != care_of
+        moved = previous is not None and previous != binding.care_of_address
         self._add_binding(binding, xid, now, with_proxy=not keep_proxy, moved=moved)
         if previous is None:
             if self.left_home is not None:
@@ -216,12 +218,13 @@ class HomeBridge(Role[HomeLink]):
             return
         if moved:
             self._narrow_paths.ended(home)
-            values = (xid, NO_COOKIE, NO_TIMEOUT, home, previous.care_of_address)
-            self.outbox.put(templates.DELETE_REVERSE_TUNNEL % values)
-        if keep_proxy and binding.link_local and not previous.link_local:
-            self._defend_link_local(binding, xid, _hard_timeout(binding, now, LIFETIMES))
-        if previous.link_local and not binding.link_local:
+            self.outbox.put(DELETE_REVERSE_TUNNEL % (xid, NO_COOKIE, NO_TIMEOUT, home, previous))
+        if binding.link_local is action.previous_link_local:
+            return
+        if not binding.link_local:
             self._release_link_local(home, xid)
+        elif keep_proxy:
+            self._defend_link_local(binding, xid, _hard_timeout(binding.expires_at - now, LIFETIMES))
 
     def _refresh(self, action: RefreshBinding) -> None:
         """The flows outlive one more lifetime, so that most refreshes need none."""
@@ -243,7 +246,7 @@ class HomeBridge(Role[HomeLink]):
         head = (xid, NO_COOKIE, NO_TIMEOUT)
         put = self.outbox.put
         put(templates.DELETE_TUNNEL % (*head, home))
-        put(templates.DELETE_REVERSE_TUNNEL % (*head, home, binding.care_of_address))
+        put(DELETE_REVERSE_TUNNEL % (*head, home, binding.care_of_address))
         if self._gateway.active:
             self._protection.delete_flows(home, xid)
         if not self.link.virtual:
@@ -261,27 +264,27 @@ class HomeBridge(Role[HomeLink]):
         moved: bool = False,
     ) -> None:
         home, care_of = binding.home_address, binding.care_of_address
-        hard = _hard_timeout(binding, now, lifetimes)
-        item = cookies.binding_item(binding.sequence, binding.flags, binding.state is _STATIC)
+        hard = _hard_timeout(binding.expires_at - now, lifetimes)
+        item = binding_item(binding.sequence, binding.flags, binding.state is _STATIC)
         put = self.outbox.put
         self.bridge.known_networks.seen(care_of, now)
         if self._gateway.active:
             self._protection.add_flows(home, xid, hard)
-        add_tunnel = templates.ADD_TUNNEL_AFTER_MOVE if moved else templates.ADD_TUNNEL
-        put(add_tunnel % (xid, templates.long(self._tunnel_cookie | item), hard, home, care_of))
-        put(templates.ADD_REVERSE_TUNNEL % (xid, templates.long(self._reverse_cookie | item), hard, home, care_of))
+        add_tunnel = ADD_TUNNEL_AFTER_MOVE if moved else ADD_TUNNEL
+        put(add_tunnel % (xid, long(self._tunnel_cookie | item), hard, home, care_of))
+        put(ADD_REVERSE_TUNNEL % (xid, long(self._reverse_cookie | item), hard, home, care_of))
         if not with_proxy:
             return
         seconds = int.from_bytes(hard, "big")
-        self._flows_end[home] = now + seconds if seconds else math.inf
+        self._flows_end[home] = now + seconds if seconds else inf
         if not self.link.virtual:
-            put(templates.ADD_PROXY % (xid, templates.long(self._proxy_cookie | item), hard, home))
+            put(templates.ADD_PROXY % (xid, long(self._proxy_cookie | item), hard, home))
             if binding.link_local:
                 self._defend_link_local(binding, xid, hard)
 
     def _defend_link_local(self, binding: BindingCacheEntry, xid: bytes, hard: bytes) -> None:
-        item = cookies.binding_item(binding.sequence, binding.flags, binding.state is _STATIC)
-        values = (xid, templates.long(self._proxy_cookie | item), hard, link_local(binding.home_address))
+        item = binding_item(binding.sequence, binding.flags, binding.state is _STATIC)
+        values = (xid, long(self._proxy_cookie | item), hard, link_local(binding.home_address))
         self.outbox.put(templates.ADD_PROXY % values)
         self.outbox.put(templates.ADD_LINK_LOCAL % values)
 
@@ -296,7 +299,7 @@ class HomeBridge(Role[HomeLink]):
         expires_at = binding.expires_at
         left = expires_at - now
         if left > MAX_HARD_TIMEOUT:
-            return end == math.inf
+            return end == inf
         return expires_at <= end <= expires_at + left + TIMEOUT_ROUNDING
 
     def _watch(self, action: WatchAddress) -> None:
@@ -390,9 +393,9 @@ class HomeBridge(Role[HomeLink]):
         self.engine.link_down(self.link)
 
 
-def _hard_timeout(binding: BindingCacheEntry, now: float, lifetimes: int) -> bytes:
+def _hard_timeout(left: float, lifetimes: int) -> bytes:
     """So many times what is left of the lifetime; 0, for ever, where the lifetime itself does not fit in 16 bits."""
-    left = binding.expires_at - now
     if left > MAX_HARD_TIMEOUT:
         return NO_TIMEOUT
-    return templates.short(min(lifetimes * math.ceil(left), MAX_HARD_TIMEOUT))
+    seconds = lifetimes * ceil(left)
+    return short(seconds if seconds < MAX_HARD_TIMEOUT else MAX_HARD_TIMEOUT)

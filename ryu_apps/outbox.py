@@ -10,6 +10,7 @@ from typing import Final
 
 from ryu_apps import templates
 from ryu_apps.of_compat import hub
+from ryu_apps.templates import word
 
 MAX_XID: Final = 0xFFFFFFFF
 
@@ -66,15 +67,16 @@ class Outbox:
 
     def next_flow_xid(self, binding: Hashable) -> bytes:
         """A transaction id for the flows of a binding, whatever names it; an error with it makes the binding fail."""
-        xid = self.next_xid()
+        self._xid = xid = self._xid % MAX_XID + 1
         self._batch.bindings[xid] = binding
-        return templates.word(xid)
+        return word(xid)
 
     def promise(self, binding: Hashable, packet_out: bytes) -> None:
         """Send a packet when all messages put so far have been carried out."""
-        if not self._batch.promises:
+        promises = self._batch.promises
+        if not promises:
             self._batch.began = self._clock()
-        self._batch.promises.append((binding, packet_out))
+        promises.append((binding, packet_out))
 
     def then(self, action: Callable[[], None]) -> None:
         """Call something when all messages put so far have been carried out."""

@@ -12,11 +12,11 @@ from rest.service import EventView
 from ryu_apps import cookies, encode, flow_dump, pipeline
 from ryu_apps.bridge import Bridge
 from ryu_apps.connection import FastDatapath
-from ryu_apps.cookies import Category
+from ryu_apps.cookies import ITEM_MASK, PUNTS, Category
 from ryu_apps.flow_listing import FlowListing
 from ryu_apps.of_compat import hub, ofproto
 from ryu_apps.origin import Origin
-from ryu_apps.pipeline import Punt
+from ryu_apps.pipeline import WITH_ORIGIN, Punt
 
 if TYPE_CHECKING:
     from ryu_apps.app import HomeAgentApp
@@ -26,6 +26,7 @@ LOG = logging.getLogger(__name__)
 SYNC_CHUNK: Final = 500  # bindings between two writes while a switch is brought up to date
 PACKET_IN: Final = struct.Struct("!4xH2xQ2xH")  # behind the OpenFlow header: frame's length, cookie, match's length
 OXM_FIELDS: Final = 8 + PACKET_IN.size  # where the match's fields begin
+OFPT_PACKET_IN: Final = ofproto.OFPT_PACKET_IN
 SHORTEST: Final = {  # octets of each message that a switch hands to `Switch.receive`
     ofproto.OFPT_PACKET_IN: OXM_FIELDS,
     ofproto.OFPT_BARRIER_REPLY: 8,
@@ -57,7 +58,7 @@ class Switch:
     def receive(self, message_type: int, xid: int, message: bytes) -> bool:
         """See `connection.Receiver`. An exception here would drop the switch, so none leaves."""
         try:
-            if message_type == ofproto.OFPT_PACKET_IN:
+            if message_type == OFPT_PACKET_IN:
                 return self._packet_in(message)
             if message_type == ofproto.OFPT_BARRIER_REPLY:
                 return self.bridge.outbox.barrier_reply(xid)
@@ -78,14 +79,14 @@ class Switch:
 
     def _packet_in(self, message: bytes) -> bool:
         total_length, cookie, match_length = PACKET_IN.unpack_from(message, 8)
-        if cookie >> 40 != cookies.PUNTS:
+        if cookie >> 40 != PUNTS:
             return cookies.is_ours(cookie)
         # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment
-        frame = message[24 + (match_length + 7) // 8 * 8 + 2 :]
-        kind = cookie & cookies.ITEM_MASK
+        frame = message[24 + (match_length + 7 & ~7) + 2 :]
+        kind = cookie & ITEM_MASK
         if len(frame) < total_length and kind not in pipeline.CUT:
             self.app.statistics["dropped_cut_by_switch"] += 1
-        elif kind in pipeline.WITH_ORIGIN:
+        elif kind in WITH_ORIGIN:
             self.bridge.punted_from(kind, frame, Origin.of(message[OXM_FIELDS : OXM_FIELDS + match_length - 4]))
         else:
             self.bridge.punted(kind, frame)

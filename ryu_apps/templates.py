@@ -90,16 +90,15 @@ DELETE_ROUTE_IN: Final = _delete(_route_in, _CORRESPONDENT, _HOME, _CARE_OF)
 class PacketOut:
     """A packet-out with fixed actions: `build(frame)` gives the message."""
 
-    __slots__ = ("_head", "_length", "_tail")
+    __slots__ = ("_length", "_template")
 
     def __init__(self, *actions: flowspec.Action, in_port: int = flowspec.LOCAL) -> None:
         message = encode.packet_out(actions, in_port)
         self._length = len(message)
-        self._head = message[:2]
-        self._tail = message[4:]
+        self._template = cut(message[:2] + short(_PAYLOAD) + message[4:], short(_PAYLOAD)) + b"%b"
 
     def build(self, frame: bytes) -> bytes:
-        return self._head + short(self._length + len(frame)) + self._tail + frame
+        return self._template % (short(self._length + len(frame)), frame)
 
 
 _BARRIER_HEAD: Final = struct.pack("!BBH", ofproto.OFP_VERSION, ofproto.OFPT_BARRIER_REQUEST, 8)

@@ -76,6 +76,8 @@ class Gateway:
 
     def admits(self, datagram: Datagram) -> bool:
         """Whether the policy lets a packet to the home agent in that came in clear. If not, it is counted."""
+        if self._accepts_clear and not self._nodes:
+            return True
         protocol = datagram.upper_protocol
         if protocol not in (MOBILITY_HEADER, ICMPV6):
             return True

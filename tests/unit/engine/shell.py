@@ -175,8 +175,7 @@ class Shell:
         elif isinstance(action, InstallBinding):
             binding = action.binding
             assert action.link is binding.link
-            previous = action.previous
-            installed = None if previous is None else (previous.care_of_address, previous.link_local)
+            installed = None if action.previous is None else (action.previous, action.previous_link_local)
             assert self.flows.get(binding.home_address) == installed
             wanted = (binding.care_of_address, binding.link_local)
             assert wanted != installed or binding.state is State.STATIC

@@ -105,8 +105,7 @@ def test_a_move_replaces_the_flows_and_says_what_was_there() -> None:
     sent = only(shell.update(COA2, 16))
     install, ba = shell.actions
     assert isinstance(install, InstallBinding) and isinstance(ba, SendDatagram) and ba.after_flows
-    assert install.previous is not None
-    assert (install.previous.care_of_address, install.previous.link_local) == (COA1, False)
+    assert (install.previous, install.previous_link_local) == (COA1, False)
     assert install.binding.care_of_address == COA2
     assert (sent.packet.kind, sent.packet.destination, sent.packet.routing) == ("BA", COA2, HOA)
     assert shell.flows == {HOA: (COA2, False)}

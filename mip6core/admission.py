@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import Final
 
 from mip6core.access import AccessList
@@ -18,7 +19,6 @@ from mip6core.status import BindingAcknowledgementStatus as Status
 
 # Every handover comes here, and reading an enumeration's member costs as much as a call in Python 3.11.
 _NEW: Final = (State.ABSENT, State.DELETED)
-_ACCEPTED: Final = Status.ACCEPTED
 _PREFIX_DISCOVERY_NECESSARY: Final = Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY
 
 
@@ -58,12 +58,10 @@ class Admission:
         `entry` is what the cache holds for the home address, or a new one in state ABSENT.
         """
         link = request.link
-        if not link.prefixes:
-            return Status.HOME_REGISTRATION_NOT_SUPPORTED
         home_prefix = link.find_prefix(request.home_address)
         if home_prefix is None:
-            return Status.NOT_HOME_SUBNET
-        valid_units = home_prefix.remaining_units(home_prefix.valid_lifetime, now)
+            return Status.NOT_HOME_SUBNET if link.prefixes else Status.HOME_REGISTRATION_NOT_SUPPORTED
+        valid_units = inf if home_prefix.endless else home_prefix.remaining_units(home_prefix.valid_lifetime, now)
         if valid_units == 0:
             return Status.NOT_HOME_SUBNET
         if self._access is not None:
@@ -74,9 +72,8 @@ class Admission:
             status = self._first_registration(request, entry, home_prefix)
             if status:
                 return status
-        if not (entry.bound and request.care_of_address == entry.care_of_address) and self._leads_back(
-            link, request.care_of_address
-        ):
+        care_of_address = request.care_of_address
+        if not (entry.bound and care_of_address == entry.care_of_address) and self._leads_back(link, care_of_address):
             return Status.INVALID_CARE_OF_ADDRESS
         if (
             request.flags & BU_LINK_LOCAL
@@ -84,11 +81,14 @@ class Admission:
             and self._link_local_taken(request, entry)
         ):
             return Status.DUPLICATE_ADDRESS_DETECTION_FAILED
-        units = min(request.lifetime_units, link.max_lifetime // LIFETIME_UNIT, valid_units)
-        preferred_units = home_prefix.remaining_units(home_prefix.preferred_lifetime, now)
-        request.lifetime_units = int(units)
-        request.expires_at = now + request.lifetime_units * LIFETIME_UNIT
-        request.status = _ACCEPTED if units <= preferred_units and units < valid_units else _PREFIX_DISCOVERY_NECESSARY
+        units = min(request.lifetime_units, link.max_lifetime // LIFETIME_UNIT)
+        if not home_prefix.endless:
+            preferred_units = home_prefix.remaining_units(home_prefix.preferred_lifetime, now)
+            if units >= valid_units or units > preferred_units:
+                request.status = _PREFIX_DISCOVERY_NECESSARY
+            units = int(min(units, valid_units))
+        request.lifetime_units = units
+        request.expires_at = now + units * LIFETIME_UNIT
         return request.status
 
     def addresses_to_test(self, request: Registration, entry: BindingCacheEntry) -> list[Address]:

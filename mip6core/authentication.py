@@ -8,7 +8,7 @@ protects the packet: the checks of an IPsec policy are made elsewhere, and neith
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,7 +71,7 @@ class AuthenticatedReply:
 class Authenticator:
     """The security associations, and which timestamps of each mobile node have been accepted."""
 
-    __slots__ = ("_accepted", "_associations", "_started", "_wall_clock")
+    __slots__ = ("_accepted", "_associations", "_started", "_wall_clock", "home_addresses")
 
     def __init__(
         self, associations: Iterable[MobilitySecurityAssociation], wall_clock: Callable[[], float] | None
@@ -93,6 +93,7 @@ class Authenticator:
             if association.timestamps and self._wall_clock is None:
                 raise ValueError("replay protection by timestamp needs a clock")
         self._associations = found
+        self.home_addresses: Set[Address] = found.keys()  # of those that have associations
 
     def reply(self, home_address: Address) -> AuthenticatedReply | None:
         """How acknowledgements to a mobile node are authenticated that answer no packet seen here."""

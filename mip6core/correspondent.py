@@ -291,7 +291,7 @@ class Correspondent:
         now: float,
         actions: CorrespondentActions,
     ) -> None:
-        if self._timers.may_be_due(now):
+        if self._timers.comes_up <= now:
             self._registrations.tick(now, actions)
         self.statistics["bu_received"] += 1
         try:

@@ -45,6 +45,7 @@ from mip6core.tunnel_errors import TunnelErrors
 __all__ = ["HomeAgent", "HomeLink", "HomePrefix", "Limits"]
 
 _NEIGHBOR_DISCOVERY: Final = tuple(bytes([m.icmp_type]) for m in (NeighborSolicitation, NeighborAdvertisement))
+_ICMPV6: Final = (*_NEIGHBOR_DISCOVERY, *discovery.ROUTER_DISCOVERY, *discovery.HOME_DISCOVERY)
 _PROTECTED: Final = (ESP, AH)
 _SENT: Final = {ParameterProblem: "icmpv6_sent_parameter_problem", TimeExceeded: "icmpv6_sent_time_exceeded"}
 
@@ -91,19 +92,15 @@ class HomeAgent:
         `link` is one of `links`. `link_layer_source` is the frame's source, empty if there was no frame.
         """
         actions: Actions = []
-        if self._timers.may_be_due(now):
+        if self._timers.comes_up <= now:
             self._registrations.tick(now, actions)
         protocol = datagram.upper_protocol
         if datagram.more_fragments or datagram.fragment_offset:
             self._drop("fragment")
         elif datagram.unrecognized_option is not None:
             self._unrecognized_option(link, datagram, link_layer_source, now, actions)
-        elif protocol == ICMPV6 and datagram.upper[:1] in _NEIGHBOR_DISCOVERY:
-            self._neighbor_discovery(link, datagram, link_layer_source, now, actions)
-        elif protocol == ICMPV6 and datagram.upper[:1] in discovery.ROUTER_DISCOVERY:
-            self.discovery.router_discovery(link, datagram, link_layer_source, now)
-        elif protocol == ICMPV6 and datagram.upper[:1] in discovery.HOME_DISCOVERY:
-            self._home_discovery(link, datagram, link_layer_source, now, actions)
+        elif protocol == ICMPV6 and datagram.upper[:1] in _ICMPV6:
+            self._icmpv6(link, datagram, link_layer_source, now, actions)
         elif datagram.destination != link.address:
             self._drop("not_for_home_agent")
         elif datagram.type2_home_address is not None:
@@ -317,8 +314,13 @@ class HomeAgent:
         self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
     ) -> None:
         """Section 9.2, which 10.2 asks of home agents."""
+        usual = registration.read_usual(link, datagram, link_layer_source)
+        if usual is not None and usual.home_address not in self._authenticator.home_addresses:
+            self.statistics["bu_received"] += 1
+            self._registrations.receive(usual, now, actions)
+            return
         try:
-            message = mh.parse(datagram.upper, datagram.checksum_source, link.address)
+            message = mh.parse(datagram.upper, datagram.home_address or datagram.source, link.address)
         except ParseError as error:
             self._drop(error.reason)
             if error.pointer is not None:
@@ -344,6 +346,18 @@ class HomeAgent:
             self._binding_error(link, status, datagram.source, datagram.home_address, link_layer_source, now, actions)
         else:
             self.statistics["ignored_mobility_header"] += 1  # known, and not for a home agent
+
+    def _icmpv6(
+        self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
+    ) -> None:
+        """The messages of _ICMPV6, by type."""
+        icmp_type = datagram.upper[:1]
+        if icmp_type in _NEIGHBOR_DISCOVERY:
+            self._neighbor_discovery(link, datagram, link_layer_source, now, actions)
+        elif icmp_type in discovery.ROUTER_DISCOVERY:
+            self.discovery.router_discovery(link, datagram, link_layer_source, now)
+        else:
+            self._home_discovery(link, datagram, link_layer_source, now, actions)
 
     def _home_discovery(
         self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions

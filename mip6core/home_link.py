@@ -26,6 +26,10 @@ class HomePrefix:
     valid_lifetime: float = math.inf  # seconds
     preferred_lifetime: float = math.inf  # seconds; below it the prefix is deprecated
     since: float | None = None  # monotonic time from which the lifetimes run down; None: advertised anew for ever
+    endless: bool = field(init=False, repr=False, compare=False)  # neither lifetime ever ends
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "endless", self.valid_lifetime == self.preferred_lifetime == math.inf)
 
     def remaining(self, lifetime: float, now: float) -> float:
         """What is left of `lifetime` in seconds."""

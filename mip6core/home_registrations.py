@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from mip6core.access import AccessList
@@ -31,7 +31,6 @@ Entry = BindingCacheEntry
 _REGISTER: Final = Input.REGISTER
 _ABSENT: Final = State.ABSENT
 _STATIC: Final = State.STATIC
-_IGNORE: Final = Effect.IGNORE
 _FLAGS: Final = BU_ACKNOWLEDGE | BU_HOME_REGISTRATION | BU_LINK_LOCAL | BU_KEY_MANAGEMENT
 _SENT: Final = tuple(f"ba_sent_{status}" for status in range(256))
 
@@ -56,7 +55,7 @@ class HomeRegistrations:
         self._statistics = statistics
         self._notify = notify
         self._mobile_prefixes = mobile_prefixes
-        self._effects: dict[Effect, Callable[[Entry, Registration, float, Actions], None]] = {
+        effects: dict[Effect, Callable[[Entry, Registration, float, Actions], None]] = {
             Effect.PROBE: self._probe,
             Effect.BIND: self._bind,
             Effect.UPDATE: self._update,
@@ -75,6 +74,10 @@ class HomeRegistrations:
             Effect.CHANGE_STATIC: self._change_static,
             Effect.REFUSE_STATIC: self._refuse_static,
             Effect.FAIL_STATIC: self._fail_static,
+        }
+        self._transitions = {
+            (before, what): (None if effect is Effect.IGNORE else effects[effect], after)
+            for (before, what), (effect, after) in HOME_BINDING.items()
         }
 
     def receive(self, request: Registration, now: float, actions: Actions) -> None:
@@ -108,10 +111,11 @@ class HomeRegistrations:
             self._reject(request, status, now, actions)
             return
         what = _REGISTER
-        for address in self._admission.addresses_to_test(request, entry):
-            probe = self.dad.get(request.link, address)
-            if probe is None or not probe.passed:
-                what = Input.REGISTER_DAD
+        if not entry.bound or request.flags & BU_LINK_LOCAL:
+            for address in self._admission.addresses_to_test(request, entry):
+                probe = self.dad.get(request.link, address)
+                if probe is None or not probe.passed:
+                    what = Input.REGISTER_DAD
         self._run(entry, what, now, actions, request)
 
     def refuse(self, request: Registration, status: int, now: float, actions: Actions) -> None:
@@ -227,15 +231,15 @@ class HomeRegistrations:
     ) -> None:
         """The one place where a state changes. `request` is the Binding Update, if it is one that happens."""
         before = entry.state
-        effect, after = HOME_BINDING[before, what]
+        effect, after = self._transitions[before, what]
         changes = after is not before
         if changes:
             if before is _ABSENT:
                 self._make_room(entry.link, now, actions)
                 self.bindings.add(entry)
             entry.set_state(after)
-        if effect is not _IGNORE:
-            self._effects[effect](entry, request or entry.pending or entry.request, now, actions)
+        if effect is not None:
+            effect(entry, request or entry.pending or entry.request, now, actions)
         if changes and after is _ABSENT:
             self.bindings.remove(entry)
 
@@ -286,7 +290,7 @@ class HomeRegistrations:
         previous, previous_link_local = entry.care_of_address, entry.link_local
         if entry.pending is not None:
             self._end_tests(entry, actions)
-        claims: list[Address] = []
+        claims: Sequence[Address] = ()
         heir = None
         if (request.flags ^ entry.flags) & BU_LINK_LOCAL:
             if request.flags & BU_LINK_LOCAL:
@@ -304,7 +308,7 @@ class HomeRegistrations:
             actions.append(RefreshBinding(link, entry))
         if heir is not None:
             actions.append(_inherit(heir))
-        self._acknowledge(request, request.status, actions, after_flows=changed)
+        self._acknowledge(request, request.status, actions, changed)
         for address in claims:
             self._announcer.start(link, address, now, actions)
         self._announce("moved" if moved else "refreshed", request, request.status, now)
@@ -426,7 +430,8 @@ class HomeRegistrations:
         entry.flags = request.flags & _FLAGS
         entry.lifetime = request.lifetime_units * LIFETIME_UNIT
         entry.updated_at = now
-        self.bindings.set_expiry(entry, request.expires_at)
+        entry.expires_at = request.expires_at
+        self.timers.schedule(entry, request.expires_at)
 
     def _release(self, entry: Entry, actions: Actions) -> None:
         """No longer intercept the mobile node's packets, nor defend its addresses."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
+from math import inf
 from typing import Final
 
 NONE: Final = 0  # is no record's number
@@ -32,10 +33,11 @@ _Record = tuple[float, int, Timed]  # when it comes up, its number
 class TimerQueue:
     """Items in the order of their deadlines."""
 
-    __slots__ = ("_heap", "_order", "_waiting")
+    __slots__ = ("_heap", "_order", "_waiting", "comes_up")
 
     def __init__(self) -> None:
         self._heap: list[_Record] = []
+        self.comes_up = inf  # when the first record does: before that nothing is due
         self._order = count(1)  # breaks ties, so that two items are never compared
         self._waiting = 0
 
@@ -61,12 +63,7 @@ class TimerQueue:
 
     def next(self) -> float | None:
         """When to call `pop_due`: at the earliest deadline, or before it, where that was moved. None: nothing waits."""
-        return self._heap[0][0] if self._waiting else None
-
-    def may_be_due(self, now: float) -> bool:
-        """False if nothing is due: the cheap question before `pop_due`."""
-        heap = self._heap
-        return bool(heap) and heap[0][0] <= now
+        return self.comes_up if self._waiting else None
 
     def pop_due(self, now: float) -> Timed | None:
         """Take out the item with the earliest deadline if that is not after `now`."""
@@ -82,13 +79,20 @@ class TimerQueue:
                 if item.due is not None:
                     item.due = None
                     self._waiting -= 1
+                    self._look()
                     return item
+        self._look()
         return None
 
     def _push(self, item: Timed, due: float) -> None:
         heapq.heappush(self._heap, self._record(item, due))
+        if due < self.comes_up:
+            self.comes_up = due
         if len(self._heap) > _COMPACT_FROM + 2 * self._waiting:
             self._compact()
+
+    def _look(self) -> None:
+        self.comes_up = self._heap[0][0] if self._heap else inf
 
     def _record(self, item: Timed, due: float) -> _Record:
         """A new record, which counts for `item` from now on."""
@@ -107,3 +111,4 @@ class TimerQueue:
                     live.append(record)
         heapq.heapify(live)
         self._heap = live
+        self._look()

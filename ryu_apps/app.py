@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from logging import DEBUG, INFO
 from typing import Any, Final
 
 from deploy.config import BridgeLinkConfig, Config, CorrespondentLinkConfig, HomeLinkConfig
@@ -254,9 +255,10 @@ class HomeAgentApp(RyuApp):
             router, what = addresses.text(event.router), ",".join(event.what)
             LOG.warning("router advertises something else link=%s router=%s fields=%s", event.link, router, what)
             return
-        level = logging.DEBUG
-        if event.kind != "refreshed":  # nothing has changed, and it happens all the time
-            level = logging.INFO
+        if event.kind == "refreshed":  # nothing has changed, and it happens all the time
+            level = DEBUG
+        else:
+            level = INFO
             self.event_log.add(event)
         if LOG.isEnabledFor(level):
             values = (

@@ -116,10 +116,14 @@ class HomeBridge(Role[HomeLink]):
     # From the switch
 
     def _signalling(self, frame: bytes, now: float) -> None:
-        link_layer_source = frame[6:12]
-        datagram = self.parse(frame, link_layer_source, now)
-        if datagram is not None and self._gateway.admits(datagram):
-            self.execute(self.engine.receive(self.link, datagram, link_layer_source, now))
+        link, link_layer_source = self.link, frame[6:12]
+        try:
+            datagram = ipv6.parse(frame[14:])
+        except ParseError as error:
+            self.execute(self.engine.malformed(link, frame[14:], error, link_layer_source, now))
+            return
+        if self._gateway.admits(datagram):
+            self.execute(self.engine.receive(link, datagram, link_layer_source, now))
 
     def _tunnelled_discovery(self, frame: bytes, now: float) -> None:
         """Open vSwitch has made up the Ethernet header."""
@@ -211,7 +215,7 @@ class HomeBridge(Role[HomeLink]):
         # The proxy flows stay where they are while the binding moves, unless they would end before it does.
         keep_proxy = previous is not None and self._timeouts_fit(binding, now)
         moved = previous is not None and previous != binding.care_of_address
-        self._add_binding(binding, xid, now, with_proxy=not keep_proxy, moved=moved)
+        self._add_binding(binding, xid, now, not keep_proxy, moved)
         if previous is None:
             if self.left_home is not None:
                 self.left_home(home)
@@ -260,8 +264,8 @@ class HomeBridge(Role[HomeLink]):
         xid: bytes,
         now: float,
         with_proxy: bool,
-        lifetimes: int = LIFETIMES,
         moved: bool = False,
+        lifetimes: int = LIFETIMES,
     ) -> None:
         home, care_of = binding.home_address, binding.care_of_address
         hard = _hard_timeout(binding.expires_at - now, lifetimes)

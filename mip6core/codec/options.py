@@ -25,9 +25,6 @@ MN_NAI: Final = 1  # subtype of MobileNodeIdentifier, RFC 4283 section 3.1
 MN_HA: Final = 1  # subtypes of MobilityMessageAuthentication, RFC 4285 sections 5.1 and 5.2
 MN_AAA: Final = 2
 
-# How the options begin that nearly every Binding Update to a home agent has: two octets of PadN, then this one.
-_ALTERNATE_CARE_OF_ADDRESS_ALONE: Final = bytes((PADN, 0, ALTERNATE_CARE_OF_ADDRESS, 16))
-
 _REFRESH_ADVICE = struct.Struct("!BBH")
 _NONCE_INDICES = struct.Struct("!BBHH")
 _AUTHENTICATION = struct.Struct("!BBBI")
@@ -172,10 +169,8 @@ def parse(data: bytes, offset: int) -> tuple[MobilityOption, ...]:
     Raises ParseError: "truncated_option" for an option that runs past the end, "bad_option_length" for a
     known one whose length is not the one its RFC gives. No alignment is asked for.
     """
-    end = len(data)
-    if end - offset == 20 and data[offset : offset + 4] == _ALTERNATE_CARE_OF_ADDRESS_ALONE:
-        return (AlternateCareOfAddress(data[offset + 4 :]),)
     found: list[MobilityOption] = []
+    end = len(data)
     while offset < end:
         option_type = data[offset]
         if option_type == PAD1:

@@ -21,7 +21,11 @@ def test_every_state_is_reached_and_every_effect_used() -> None:
 
 
 def test_the_engine_has_a_method_for_every_effect() -> None:
-    assert set(Shell().ha._registrations._effects) == set(Effect) - {Effect.IGNORE}
+    transitions = Shell().ha._registrations._transitions
+    assert set(transitions) == set(HOME_BINDING)
+    for pair, (effect, after) in HOME_BINDING.items():
+        assert transitions[pair][1] is after
+        assert (transitions[pair][0] is None) == (effect is Effect.IGNORE)
 
 
 def test_flows_are_made_and_taken_away_exactly_at_the_border_of_being_bound() -> None:

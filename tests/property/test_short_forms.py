@@ -31,11 +31,17 @@ address = st.binary(min_size=16, max_size=16) | st.sampled_from((bytes(16), b"\x
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """`whole` with up to three octets changed, or cut, or with more behind it."""
+    """`whole`, or up to three octets of it changed, or cut, or more behind it."""
     octets = bytearray(whole)
-    for _ in range(draw(st.integers(0, 3))):
-        octets[draw(st.integers(0, len(octets) - 1))] = draw(u8)
-    return bytes(octets[: draw(st.integers(0, len(octets)) | st.just(len(octets)))]) + draw(st.binary(max_size=8))
+    match draw(st.sampled_from(("whole", "changed", "changed", "changed", "cut", "longer"))):
+        case "changed":
+            for _ in range(draw(st.integers(1, 3))):
+                octets[draw(st.integers(0, len(octets) - 1))] = draw(u8)
+        case "cut":
+            del octets[draw(st.integers(0, len(octets))) :]
+        case "longer":
+            octets += draw(st.binary(min_size=1, max_size=16))
+    return bytes(octets)
 
 
 @st.composite
@@ -63,14 +69,23 @@ def test_home_address_options(packet: bytes) -> None:
         assert outcome(ipv6.parse, packet) == short
 
 
+def test_home_address_options_that_are_cut() -> None:
+    """With a Payload Length that says so."""
+    whole = ipv6.build(CARE_OF, HOME_AGENT, MOBILITY_HEADER, b"", home_address=HOME)
+    for end in range(40, len(whole)):
+        packet = whole[:4] + (end - 40).to_bytes(2, "big") + whole[6:end]
+        assert outcome(ipv6.parse, packet) == ("truncated", 0, None)
+    assert ipv6.parse(whole).home_address == HOME
+
+
 @bounded
-@given(u16, u16, u16, address, address, address | st.none(), st.booleans(), st.data())
+@given(u16, u16, u16, address, address, st.none() | address, st.booleans(), st.data())
 def test_binding_updates(
     sequence: int,
     flags: int,
     lifetime: int,
     source: bytes,
-    home_address: bytes | None,
+    home_address: bytes,
     care_of_address: bytes | None,
     right_checksum: bool,
     data: st.DataObject,
@@ -79,7 +94,7 @@ def test_binding_updates(
     option = options.AlternateCareOfAddress(source if care_of_address is None else care_of_address)
     upper = data.draw(damaged(mh.assemble(mh.BindingUpdate(sequence, flags, lifetime, (option,)))))
     if right_checksum:
-        upper = mh.seal(upper[:4].ljust(4) + bytes(2) + upper[6:], home_address or source, HOME_AGENT)
+        upper = mh.seal(upper[:4] + bytes(2) + upper[6:], home_address, HOME_AGENT)
     datagram = ipv6.Datagram(b"", source, HOME_AGENT, MOBILITY_HEADER, 64, upper, home_address)
     usual = read_usual(LINK, datagram, MAC)
     if usual is not None:

@@ -58,7 +58,9 @@ class Admission:
         `entry` is what the cache holds for the home address, or a new one in state ABSENT.
         """
         link = request.link
-        home_prefix = link.find_prefix(request.home_address)
+        if entry.prefixes is not link.prefixes:
+            entry.prefixes, entry.home_prefix = link.prefixes, link.find_prefix(request.home_address)
+        home_prefix = entry.home_prefix
         if home_prefix is None:
             return Status.NOT_HOME_SUBNET if link.prefixes else Status.HOME_REGISTRATION_NOT_SUPPORTED
         valid_units = inf if home_prefix.endless else home_prefix.remaining_units(home_prefix.valid_lifetime, now)

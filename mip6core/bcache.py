@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mip6core.addresses import Address, link_local
 from mip6core.fsm import BOUND_STATES, State
-from mip6core.home_link import HomeLink
+from mip6core.home_link import HomeLink, HomePrefix
 from mip6core.timers import Timed, TimerQueue
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ class BindingCacheEntry(Timed):
         "expires_at",
         "flags",
         "home_address",
+        "home_prefix",
         "lifetime",
         "link",
         "link_local",
         "pending",
+        "prefixes",
         "probes",
         "registered_at",
         "request",
@@ -44,6 +46,8 @@ class BindingCacheEntry(Timed):
         super().__init__()
         self.home_address = request.home_address
         self.link = request.link
+        self.prefixes: tuple[HomePrefix, ...] | None = None  # of the link when the home address was looked for in them,
+        self.home_prefix: HomePrefix | None = None  # and where it was found
         self.state = State.ABSENT
         self.bound = False  # packets for the home address are tunnelled: the state is BOUND or BOUND_DAD
         self.sequence = request.sequence  # of the last valid Binding Update

@@ -493,9 +493,9 @@ class HomeRegistrations:
         actions.append(binding_acknowledgement(request, status, after_flows))
 
     def _announce(self, kind: BindingEventKind, which: Registration | Entry, status: int, now: float) -> None:
-        if self._notify is not None:
-            link = which.link.name
-            self._notify(BindingEvent(kind, which.home_address, which.care_of_address, link, status, now))
+        notify = self._notify
+        if notify is not None:
+            notify(BindingEvent(kind, which.home_address, which.care_of_address, which.link.name, status, now))
 
 
 def _inherit(heir: BindingCacheEntry) -> InstallBinding:

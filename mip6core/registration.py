@@ -119,7 +119,9 @@ def read_usual(link: HomeLink, datagram: Datagram, link_layer_source: bytes) -> 
         or upper_layer(home_address, link.address, MOBILITY_HEADER, upper) != 0
     ):
         return None
-    reply_mac = on_link(link, source, link_layer_source)
+    reply_mac = None  # as `on_link` says of a routable address
+    if link_layer_source and not link.virtual and link.find_prefix(source) is not None:
+        reply_mac = link_layer_source
     return Registration(link, home_address, source, sequence, flags, lifetime, source, reply_mac)
 
 

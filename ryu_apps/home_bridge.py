@@ -40,7 +40,7 @@ from ryu_apps.origin import Origin
 from ryu_apps.parameter_problems import without_mobility
 from ryu_apps.pipeline import OPTIMIZED, Punt, Table
 from ryu_apps.protection import Protection
-from ryu_apps.templates import ADD_REVERSE_TUNNEL, ADD_TUNNEL, ADD_TUNNEL_AFTER_MOVE, DELETE_REVERSE_TUNNEL, long, short
+from ryu_apps.templates import ADD_TUNNELS, ADD_TUNNELS_AFTER_MOVE, DELETE_REVERSE_TUNNEL, long, short
 
 LOG = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class HomeBridge(Role[HomeLink]):
         if moved:
             self._narrow_paths.ended(home)
             self.outbox.put(DELETE_REVERSE_TUNNEL % (xid, NO_COOKIE, NO_TIMEOUT, home, previous))
-        if binding.link_local is action.previous_link_local:
+        if binding.link_local == action.previous_link_local:
             return
         if not binding.link_local:
             self._release_link_local(home, xid)
@@ -274,9 +274,9 @@ class HomeBridge(Role[HomeLink]):
         self.bridge.known_networks.seen(care_of, now)
         if self._gateway.active:
             self._protection.add_flows(home, xid, hard)
-        add_tunnel = ADD_TUNNEL_AFTER_MOVE if moved else ADD_TUNNEL
-        put(add_tunnel % (xid, long(self._tunnel_cookie | item), hard, home, care_of))
-        put(ADD_REVERSE_TUNNEL % (xid, long(self._reverse_cookie | item), hard, home, care_of))
+        tunnel, reverse = long(self._tunnel_cookie | item), long(self._reverse_cookie | item)
+        template = ADD_TUNNELS_AFTER_MOVE if moved else ADD_TUNNELS
+        put(template % (xid, tunnel, hard, home, care_of, xid, reverse, hard, home, care_of))
         if not with_proxy:
             return
         seconds = int.from_bytes(hard, "big")

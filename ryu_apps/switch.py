@@ -16,7 +16,7 @@ from ryu_apps.cookies import ITEM_MASK, PUNTS, Category
 from ryu_apps.flow_listing import FlowListing
 from ryu_apps.of_compat import hub, ofproto
 from ryu_apps.origin import Origin
-from ryu_apps.pipeline import WITH_ORIGIN, Punt
+from ryu_apps.pipeline import CUT, WITH_ORIGIN, Punt
 
 if TYPE_CHECKING:
     from ryu_apps.app import HomeAgentApp
@@ -59,7 +59,19 @@ class Switch:
         """See `connection.Receiver`. An exception here would drop the switch, so none leaves."""
         try:
             if message_type == OFPT_PACKET_IN:
-                return self._packet_in(message)
+                total_length, cookie, match_length = PACKET_IN.unpack_from(message, 8)
+                if cookie >> 40 != PUNTS:
+                    return cookies.is_ours(cookie)
+                # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment
+                frame = message[24 + (match_length + 7 & ~7) + 2 :]
+                kind = cookie & ITEM_MASK
+                if len(frame) < total_length and kind not in CUT:
+                    self.app.statistics["dropped_cut_by_switch"] += 1
+                elif kind in WITH_ORIGIN:
+                    self.bridge.punted_from(kind, frame, Origin.of(message[OXM_FIELDS : OXM_FIELDS + match_length - 4]))
+                else:
+                    self.bridge.punted(kind, frame)
+                return True
             if message_type == ofproto.OFPT_BARRIER_REPLY:
                 return self.bridge.outbox.barrier_reply(xid)
             if message_type == ofproto.OFPT_MULTIPART_REPLY:
@@ -76,21 +88,6 @@ class Switch:
     def chunk_received(self) -> None:
         self.bridge.outbox.flush()
         self.app.reschedule()
-
-    def _packet_in(self, message: bytes) -> bool:
-        total_length, cookie, match_length = PACKET_IN.unpack_from(message, 8)
-        if cookie >> 40 != PUNTS:
-            return cookies.is_ours(cookie)
-        # the match is padded to 8 octets, and 2 more bring the frame's payload to alignment
-        frame = message[24 + (match_length + 7 & ~7) + 2 :]
-        kind = cookie & ITEM_MASK
-        if len(frame) < total_length and kind not in pipeline.CUT:
-            self.app.statistics["dropped_cut_by_switch"] += 1
-        elif kind in WITH_ORIGIN:
-            self.bridge.punted_from(kind, frame, Origin.of(message[OXM_FIELDS : OXM_FIELDS + match_length - 4]))
-        else:
-            self.bridge.punted(kind, frame)
-        return True
 
     def _multipart_reply(self, xid: int, message: bytes) -> bool:
         if self.dump is None or xid != self.dump_xid:

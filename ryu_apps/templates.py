@@ -71,6 +71,9 @@ _route_in = correspondent_pipeline.route_in_flow(_CORRESPONDENT, _HOME, _CARE_OF
 ADD_TUNNEL: Final = _add(_tunnel, _HOME, _CARE_OF)
 ADD_TUNNEL_AFTER_MOVE: Final = _add(replace(_tunnel, reset_counts=True), _HOME, _CARE_OF)
 ADD_REVERSE_TUNNEL: Final = _add(_reverse, _HOME, _CARE_OF)
+# A binding has both: the values of the one, then those of the other.
+ADD_TUNNELS: Final = ADD_TUNNEL + ADD_REVERSE_TUNNEL
+ADD_TUNNELS_AFTER_MOVE: Final = ADD_TUNNEL_AFTER_MOVE + ADD_REVERSE_TUNNEL
 ADD_PROXY: Final = _add(_proxy, _HOME)
 ADD_LINK_LOCAL: Final = _add(_link_local, _HOME)
 ADD_HOME_TEST: Final = _add(_home_test, _HOME)

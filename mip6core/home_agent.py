@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Final
 
-from mip6core import discovery, neighbor_discovery, registration, replies
+from mip6core import discovery, neighbor_discovery, registration, replies, usual_update
 from mip6core.access import AccessList
 from mip6core.actions import Actions
 from mip6core.addresses import UNSPECIFIED, Address, is_multicast, is_unicast_routable
@@ -111,6 +111,21 @@ class HomeAgent:
             self.statistics["ignored_protocol"] += 1
         else:
             self._home_address_option(link, datagram, datagram.home_address, link_layer_source, now, actions)
+        return actions
+
+    def receive_usual(self, link: HomeLink, packet: bytes, link_layer_source: bytes, now: float) -> Actions | None:
+        """The same for a packet from the IPv6 header on, in clear, if it is what `usual_update` reads.
+
+        None if it is not, and nothing has been done: it is for `receive`.
+        """
+        request = usual_update.read(link, packet, link_layer_source)
+        if request is None or request.home_address in self._authenticator.home_addresses:
+            return None
+        actions: Actions = []
+        if self._timers.comes_up <= now:
+            self._registrations.tick(now, actions)
+        self.statistics["bu_received"] += 1
+        self._registrations.receive(request, now, actions)
         return actions
 
     def malformed(
@@ -314,11 +329,6 @@ class HomeAgent:
         self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions
     ) -> None:
         """Section 9.2, which 10.2 asks of home agents."""
-        usual = registration.read_usual(link, datagram, link_layer_source)
-        if usual is not None and usual.home_address not in self._authenticator.home_addresses:
-            self.statistics["bu_received"] += 1
-            self._registrations.receive(usual, now, actions)
-            return
         try:
             message = mh.parse(datagram.upper, datagram.home_address or datagram.source, link.address)
         except ParseError as error:

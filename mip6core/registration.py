@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mip6core.addresses import (
     Address,
@@ -14,17 +13,9 @@ from mip6core.addresses import (
     is_unicast_routable,
     is_unspecified,
 )
-from mip6core.codec.checksum import upper_layer
 from mip6core.codec.ipv6 import Datagram
-from mip6core.codec.mh import BU_HOME_REGISTRATION, BindingUpdate, MHType
-from mip6core.codec.options import (
-    ALTERNATE_CARE_OF_ADDRESS,
-    PADN,
-    AlternateCareOfAddress,
-    MobilityMessageAuthentication,
-    NonceIndices,
-)
-from mip6core.constants import MOBILITY_HEADER, NO_NEXT_HEADER
+from mip6core.codec.mh import BU_HOME_REGISTRATION, BindingUpdate
+from mip6core.codec.options import AlternateCareOfAddress, MobilityMessageAuthentication, NonceIndices
 from mip6core.home_link import HomeLink
 
 if TYPE_CHECKING:
@@ -96,33 +87,6 @@ def read(link: HomeLink, datagram: Datagram, update: BindingUpdate, link_layer_s
         on_link(link, source, link_layer_source),
         carries_authentication,
     )
-
-
-# A Mobility Header as mobile nodes usually send it to their home agent: a Binding Update of 32 octets, and of options
-# only the Alternate Care-of Address, behind the two octets of padding that it needs.
-_USUAL = struct.Struct("!3sx2xHHH4s16s")
-_USUAL_HEAD: Final = bytes((NO_NEXT_HEADER, 3, MHType.BINDING_UPDATE))
-_USUAL_OPTION: Final = bytes((PADN, 0, ALTERNATE_CARE_OF_ADDRESS, 16))
-
-
-def read_usual(link: HomeLink, datagram: Datagram, link_layer_source: bytes) -> Registration | None:
-    """What `read` makes of what `mh.parse` finds, in a third of the time; None if the packet is not a usual one."""
-    upper, source, home_address = datagram.upper, datagram.source, datagram.home_address
-    if len(upper) != 32 or home_address is None:
-        return None
-    head, sequence, flags, lifetime, option, care_of_address = _USUAL.unpack(upper)
-    if (
-        head != _USUAL_HEAD
-        or option != _USUAL_OPTION
-        or care_of_address != source
-        or not is_unicast_routable(source)
-        or upper_layer(home_address, link.address, MOBILITY_HEADER, upper) != 0
-    ):
-        return None
-    reply_mac = None  # as `on_link` says of a routable address
-    if link_layer_source and not link.virtual and link.find_prefix(source) is not None:
-        reply_mac = link_layer_source
-    return Registration(link, home_address, source, sequence, flags, lifetime, source, reply_mac)
 
 
 def is_unicast(address: Address) -> bool:

@@ -116,14 +116,15 @@ class HomeBridge(Role[HomeLink]):
     # From the switch
 
     def _signalling(self, frame: bytes, now: float) -> None:
-        link, link_layer_source = self.link, frame[6:12]
-        try:
-            datagram = ipv6.parse(frame[14:])
-        except ParseError as error:
-            self.execute(self.engine.malformed(link, frame[14:], error, link_layer_source, now))
-            return
-        if self._gateway.admits(datagram):
-            self.execute(self.engine.receive(link, datagram, link_layer_source, now))
+        link_layer_source = frame[6:12]
+        if self._gateway.admits_all:
+            actions = self.engine.receive_usual(self.link, frame[14:], link_layer_source, now)
+            if actions is not None:
+                self.execute(actions)
+                return
+        datagram = self.parse(frame, link_layer_source, now)
+        if datagram is not None and self._gateway.admits(datagram):
+            self.execute(self.engine.receive(self.link, datagram, link_layer_source, now))
 
     def _tunnelled_discovery(self, frame: bytes, now: float) -> None:
         """Open vSwitch has made up the Ethernet header."""

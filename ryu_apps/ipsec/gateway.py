@@ -61,6 +61,7 @@ class Gateway:
             accepts = self._accepts_clear if said is None else said == "accept"
             self._nodes[home_address] = MobileNode(associations, accepts, config.authentication is not None)
         self.active = bool(self._by_spi)  # there is some association, so that ESP concerns us
+        self.admits_all = self._accepts_clear and not self._nodes  # whatever comes in clear, see `admits`
 
     @property
     def with_return_routability(self) -> frozenset[Address]:
@@ -76,8 +77,6 @@ class Gateway:
 
     def admits(self, datagram: Datagram) -> bool:
         """Whether the policy lets a packet to the home agent in that came in clear. If not, it is counted."""
-        if self._accepts_clear and not self._nodes:
-            return True
         protocol = datagram.upper_protocol
         if protocol not in (MOBILITY_HEADER, ICMPV6):
             return True

@@ -106,8 +106,11 @@ class Shell:
 
     def receive(self, packet: bytes, mac: bytes = ROUTER_MAC, link: HomeLink | None = None) -> list[Sent]:
         """Hand a packet up; returns what is sent at once."""
-        datagram = ipv6.parse(packet)
-        return self.carry_out(self.ha.receive(link or self.link, datagram, mac, self.now))
+        link = link or self.link
+        actions = self.ha.receive_usual(link, packet, mac, self.now)
+        if actions is None:
+            actions = self.ha.receive(link, ipv6.parse(packet), mac, self.now)
+        return self.carry_out(actions)
 
     def update(
         self,

@@ -251,7 +251,7 @@ class HomeAgentApp(RyuApp):
                     switch.bridge.tick(now)
 
     def _log_event(self, event: Event | CorrespondentEvent) -> None:
-        if type(event) is InconsistentRouterAdvertisement:
+        if isinstance(event, InconsistentRouterAdvertisement):
             router, what = addresses.text(event.router), ",".join(event.what)
             LOG.warning("router advertises something else link=%s router=%s fields=%s", event.link, router, what)
             return

@@ -27,6 +27,7 @@ from typing import Protocol
 from deploy.benchmarks.authentication import Authentication
 from deploy.benchmarks.esp import Esp
 from deploy.benchmarks.fake_switch import (
+    ANSWER_TIMEOUT,
     FLOW_MOD,
     LOCAL_PORT,
     ROUTER_MAC,
@@ -87,6 +88,7 @@ class ControllerProcess:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.stream = self._connect()
         self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.stream.settimeout(ANSWER_TIMEOUT)
 
     def _connect(self) -> socket.socket:
         deadline = time.monotonic() + START_TIMEOUT
@@ -169,6 +171,7 @@ class Bench:
                 outstanding[node.home_address] = node
                 self.move(node)
 
+        self.switch.answered()
         refill()
         while outstanding:
             self.receive(outstanding, flow_mods)
@@ -202,6 +205,7 @@ class Bench:
         if packet[6] != 43:  # a Binding Acknowledgement has a routing header; a Neighbor Advertisement has none
             return
         node = outstanding.pop(packet[48:64])
+        self.switch.answered()
         if self.esp is not None:
             opened = self.esp.unwrap(node, packet)
             if opened is None:

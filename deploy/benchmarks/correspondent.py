@@ -174,6 +174,7 @@ class Bench:
                 outstanding[node.home_address[8:]] = node
                 self.switch.punt(ask(node), UPLINK_PORT)
 
+        self.switch.answered()
         refill()
         while outstanding:
             for kind, message in self.switch.receive():
@@ -184,6 +185,7 @@ class Bench:
                 packet = message[24 + actions + ETHERNET_HEADER :]
                 if packet[6] in (ROUTING_HEADER, MOBILITY_HEADER):  # and no Neighbor Solicitation
                     node = outstanding.pop(packet[32:40])
+                    self.switch.answered()
                     self.wrong += not answer(node, packet)
             refill()
 

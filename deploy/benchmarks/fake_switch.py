@@ -8,6 +8,7 @@ new care-of address, and after the reply to a barrier behind them.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,7 @@ BARRIER_REQUEST, BARRIER_REPLY = 20, 21
 PORT_DESCRIPTION = 13
 LOCAL_PORT = 0xFFFFFFFE
 HEADER = struct.Struct("!BBHI")
+ANSWER_TIMEOUT = 20  # seconds
 PUNT_TABLE = 60
 PUNT_BY_NETWORK_TABLE = 61
 BY_NETWORK_ITEMS = (1, 7, 13)  # cookies' items of what is punted there: signalling, ESP, signalling to correspondents
@@ -33,7 +35,8 @@ class Stream(Protocol):
 
     def sendall(self, data: bytes, /) -> None: ...
 
-    def recv(self, size: int, /) -> bytes: ...
+    def recv(self, size: int, /) -> bytes:
+        """Raises TimeoutError if nothing comes for ANSWER_TIMEOUT."""
 
 
 @dataclass
@@ -68,6 +71,11 @@ class FakeSwitch:
         self.barriers_owed: list[int] = []
         self.flow_mods = 0
         self.packet_outs: list[bytes] = []
+        self.answered()
+
+    def answered(self) -> None:
+        """What is waited for has come, or the waiting begins."""
+        self._waiting_since = time.monotonic()
 
     def send(self, message: bytes) -> None:
         self.out.append(message)
@@ -78,9 +86,18 @@ class FakeSwitch:
             self.out.clear()
 
     def receive(self) -> list[tuple[int, bytes]]:
-        """Flow messages and packet-outs that have arrived, as (type, message); the rest is answered here."""
-        self.flush()
-        chunk = self.stream.recv(1 << 18)
+        """Flow messages and packet-outs that have arrived, as (type, message); the rest is answered here.
+
+        Ends the benchmark if `answered` has not been called for ANSWER_TIMEOUT, whatever else arrives.
+        """
+        try:
+            self.flush()
+            chunk = self.stream.recv(1 << 18)
+            late = time.monotonic() - self._waiting_since > ANSWER_TIMEOUT
+        except TimeoutError:
+            late = True
+        if late:
+            raise SystemExit(f"bench: the controller has not answered for {ANSWER_TIMEOUT} seconds")
         if not chunk:
             raise ConnectionError("the controller has closed the connection")
         data = self.buffer + chunk

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.benchmarks.fake_switch import port_mac
+from deploy.benchmarks.fake_switch import ANSWER_TIMEOUT, port_mac
 from deploy.config import load
 from ryu_apps.app import HomeAgentApp
 from ryu_apps.connection import FastDatapath
@@ -68,7 +68,10 @@ class InProcess:
     def recv(self, _size: int) -> bytes:
         """All that the controller has sent; its threads and timers run until it is something."""
         sent = self._connection.sent
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while not sent:
+            if time.monotonic() > deadline:
+                raise TimeoutError
             hub.sleep(POLL)
         octets = b"".join(sent)
         sent.clear()

@@ -18,7 +18,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrRouting
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from deploy.benchmarks import correspondent, datapath, routes, traffic
+from deploy.benchmarks import control, correspondent, datapath, fake_switch, routes, traffic
 from deploy.benchmarks.home_link import HOME_AGENT, HOST, HomeLink, care_of_address, elsewhere, home_address
 from deploy.benchmarks.routes import Routes
 from deploy.benchmarks.traffic import Generator, Sink, Stream, Switch, compile_generator, compile_sink
@@ -167,6 +167,43 @@ def run(name: str, *words: str) -> dict[str, Any]:
     assert finished.returncode == 0, finished.stderr
     found: dict[str, Any] = json.loads(finished.stdout)
     return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--in-process",), ("--in-process", "--authentication"), ("--in-process", "--esp")],
+    ids=["process", "in process", "authentication", "esp"],
+)
+def test_control(words: tuple[str, ...]) -> None:
+    found = run("control", "--seconds", "0.05", "--nodes", "70", *words)
+    assert found["bu_per_second"] > 0 and found["cpu_us_per_bu"] >= 0
+    for name in ("in_process", "authentication", "esp"):
+        assert found[name] is (f"--{name.replace('_', '-')}" in words)
+
+
+def test_control_notices_answers_without_their_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control.Bench.run, "__defaults__", (control.OUTSTANDING, 4))
+    with pytest.raises(SystemExit, match="not answered as they should be"):
+        control.measure(0.01, 1, 10)
+
+
+def test_control_ends_if_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other messages are no answer."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0.5)
+        monkeypatch.setattr(fake_switch, "ANSWER_TIMEOUT", 1)
+        switch = fake_switch.FakeSwitch(ours, {})
+        for _ in range(3):
+            theirs.sendall(fake_switch.HEADER.pack(4, fake_switch.ECHO_REQUEST, 8, 0))
+            assert switch.receive() == []
+        with pytest.raises(SystemExit, match="has not answered"):
+            switch.receive()  # nothing at all came for as long as the socket waits
+        switch.answered()
+        monkeypatch.setattr(fake_switch, "ANSWER_TIMEOUT", 0)
+        theirs.sendall(fake_switch.HEADER.pack(4, fake_switch.ECHO_REQUEST, 8, 0))
+        with pytest.raises(SystemExit, match="has not answered"):
+            switch.receive()
 
 
 @pytest.mark.parametrize("words", [(), ("--in-process",)], ids=["process", "in process"])

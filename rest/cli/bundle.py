@@ -26,7 +26,7 @@ from rest.cli.output import print_data
 
 MAX_OCTETS: Final = 8 << 20  # of one file; its end is kept
 LOG_LINES: Final = 5000
-UNIT: Final = "mip6-manager.service"
+UNITS: Final = ("mip6-manager.service", "mip6-ovs.service", "mip6-adapters.service")
 PACKAGES: Final = ("mip6", "ryu", "eventlet", "webob", "prometheus-client", "cryptography", "pyyaml")
 RESOURCES: Final = {
     "config": "/v1/config",
@@ -87,13 +87,21 @@ def _parts(client: Client, log: str | None) -> Iterator[tuple[str, Callable[[], 
     yield "server/metrics.txt", partial(_text, client)
     for name, words in COMMANDS.items():
         yield f"{name}.txt", partial(_run, *words)
-    bridges = _collected(lambda: _run("ovs-vsctl", "list-br")).decode()
-    for bridge in [] if bridges.startswith("not collected") else bridges.split():
+    for bridge in _bridges():
         for command in OF_BRIDGES:
             words = ("ovs-ofctl", "-O", "OpenFlow13", command, bridge)
             yield f"ovs/{bridge}/{command}.txt", partial(_run, *words)
     yield "adapters.json", _adapters
     yield "log.txt", partial(_log, log)
+
+
+def _bridges() -> list[str]:
+    """Those of this machine; none where Open vSwitch does not tell, and then `ovs/show` says why."""
+    try:
+        done = subprocess.run(("ovs-vsctl", "list-br"), capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.split()
 
 
 def _collected(make: Callable[[], str]) -> bytes:
@@ -136,7 +144,7 @@ def _adapters() -> str:
 def _log(path: str | None) -> str:
     """Of a file, or of the journal."""
     if path is None:
-        return _run("journalctl", "--no-pager", "-u", UNIT, "-n", str(LOG_LINES))
+        return _run("journalctl", "--no-pager", *(f"--unit={unit}" for unit in UNITS), "-n", str(LOG_LINES))
     with open(path, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - MAX_OCTETS))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-LOG_LINES:]) + "\n"

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,18 @@ def test_the_keys_in_it_are_keys_of_the_configuration_file() -> None:
     }
     assert len(words) > 15
     assert [word for word in sorted(words) if f'"{word}"' not in schema] == []
+
+
+def test_a_bundle_of_somebody_who_may_not_ask_open_vswitch(
+    server: str, ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its complaint is told once, and no word of it is taken for a bridge."""
+    program = tmp_path / "ovs-vsctl"
+    program.write_text("#!/bin/sh\necho ovs-vsctl: no database >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = ctl.json("bundle", str(tmp_path / "bundle.tar.gz"))
+    assert not [name for name in made["files"] if name.count("/") > 1]
+    with tarfile.open(made["file"]) as archive:
+        shown = archive.extractfile("bundle/ovs/show.txt")
+        assert shown is not None and shown.read() == b"exit status 1: ovs-vsctl: no database\n"

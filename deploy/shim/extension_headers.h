@@ -22,6 +22,22 @@ static __always_inline __u64 header_length(__u8 units)
 }
 
 /*
+ * A header_length() that is no more than `most`, as it has been checked to be: for use in the call that copies so many
+ * bytes. Verifiers before Linux 6.8 forget what the check said when the length has been on the stack in between, and learn
+ * nothing from a comparison with zero.
+ */
+static __always_inline __u64 bounded(__u64 length, const __u64 most)
+{
+	asm volatile("" : "+r"(length));
+	if (length < 8)
+		length = 8;
+	asm volatile("" : "+r"(length));
+	if (length > most)
+		length = most;
+	return length;
+}
+
+/*
  * The first header behind those that OVS walks over in search of a GRE header (its parse_ipv6_ext_hdrs), or NEXT_FRAGMENT
  * for a real fragment, which OVS never takes for a tunnel packet. A fragment header that fragments nothing (RFC 6946) is
  * one more header to walk over.
@@ -94,7 +110,8 @@ __noinline int home_address_place(struct xdp_md *ctx, __u32 offset, __u64 length
 	__u32 next = 2;
 	int place = 0;
 
-	if (!length || length > MAX_OPTIONS_HEADER || bpf_xdp_load_bytes(ctx, offset, header, length))
+	if (length > MAX_OPTIONS_HEADER ||
+	    bpf_xdp_load_bytes(ctx, offset, header, bounded(length, MAX_OPTIONS_HEADER)))
 		return UNFIT_OPTIONS;
 #pragma nounroll
 	for (__u32 i = 2; i < MAX_OPTIONS_HEADER; i++) {

@@ -136,7 +136,7 @@ static __noinline int error_in(struct xdp_md *ctx, __u64 front)
 	quoted = bpf_ntohs(error.quoted.payload_len);
 	if (options > MAX_HOP_BY_HOP || HEADERS + payload > bpf_xdp_get_buff_len(ctx) ||
 	    HEADERS + payload < offset + ICMP_ERROR + options + ROUTE_OVERHEAD || quoted < options + ROUTE_OVERHEAD ||
-	    (options && bpf_xdp_load_bytes(ctx, offset + ICMP_ERROR, hop_by_hop, options)) ||
+	    (options && bpf_xdp_load_bytes(ctx, offset + ICMP_ERROR, hop_by_hop, bounded(options, MAX_HOP_BY_HOP))) ||
 	    bpf_xdp_load_bytes(ctx, offset + ICMP_ERROR + options, &routing, sizeof(routing)))
 		return count(INGRESS_ICMP_ERROR_PASSED, XDP_PASS);
 	if (routing.type != ROUTING_TYPE_2 || routing.length != ROUTE_LENGTH || routing.segments_left > 1)
@@ -165,7 +165,7 @@ static __noinline int error_in(struct xdp_md *ctx, __u64 front)
 	outer.ip.payload_len = bpf_htons(payload);
 
 	/* What comes before the Routing Header moves up to what comes behind it. */
-	if (front && bpf_xdp_load_bytes(ctx, HEADERS, front_header, front))
+	if (front && bpf_xdp_load_bytes(ctx, HEADERS, front_header, bounded(front, MAX_OPTIONS_HEADER)))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	if (bpf_xdp_adjust_head(ctx, ROUTE_OVERHEAD))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
@@ -174,9 +174,9 @@ static __noinline int error_in(struct xdp_md *ctx, __u64 front)
 	if (data + HEADERS > end)
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	copy_headers(headers_at(data), &outer);
-	if ((front && bpf_xdp_store_bytes(ctx, HEADERS, front_header, front)) ||
+	if ((front && bpf_xdp_store_bytes(ctx, HEADERS, front_header, bounded(front, MAX_OPTIONS_HEADER))) ||
 	    bpf_xdp_store_bytes(ctx, offset, &error, sizeof(error)) ||
-	    (options && bpf_xdp_store_bytes(ctx, offset + ICMP_ERROR, hop_by_hop, options)))
+	    (options && bpf_xdp_store_bytes(ctx, offset + ICMP_ERROR, hop_by_hop, bounded(options, MAX_HOP_BY_HOP))))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	return count(INGRESS_ICMP_ERROR, XDP_PASS);
 }

@@ -112,7 +112,8 @@ static __noinline int route_in(struct xdp_md *ctx)
 	payload = bpf_ntohs(outer.ip.payload_len);
 	if (options > MAX_HOP_BY_HOP || HEADERS + payload > bpf_xdp_get_buff_len(ctx) ||
 	    payload < options + length || payload + ROUTE_OVERHEAD > 0xffff ||
-	    (options && (bpf_xdp_load_bytes(ctx, HEADERS, hop_by_hop, options) || has_home_address(ctx, HEADERS))))
+	    (options && (bpf_xdp_load_bytes(ctx, HEADERS, hop_by_hop, bounded(options, MAX_HOP_BY_HOP)) ||
+			 has_home_address(ctx, HEADERS))))
 		return count(INGRESS_HOME_ADDRESS_PASSED, XDP_PASS);
 	verdict = verdict_behind_option(ctx, HEADERS + options + length, option.next,
 					correspondent->esp_is_signalling);
@@ -143,7 +144,8 @@ static __noinline int route_in(struct xdp_md *ctx)
 	*(struct ipv6hdr *)(gre + 1) = inner;
 	if (options) {
 		hop_by_hop[0] = option.next;
-		if (bpf_xdp_store_bytes(ctx, HEADERS + GRE_WITH_KEY + IPV6_HEADER, hop_by_hop, options))
+		if (bpf_xdp_store_bytes(ctx, HEADERS + GRE_WITH_KEY + IPV6_HEADER, hop_by_hop,
+					bounded(options, MAX_HOP_BY_HOP)))
 			return count(INGRESS_ERROR_DROPPED, XDP_DROP);
 	}
 	return count(INGRESS_HOME_ADDRESS, XDP_PASS);
@@ -236,7 +238,7 @@ static __noinline int route_out(struct __sk_buff *skb)
 			return drop_out(EGRESS_TRUNCATED_DROPPED);
 		if (options > MAX_HOP_BY_HOP)
 			return plain_out(skb, &ip);
-		if (bpf_skb_load_bytes(skb, needed, hop_by_hop, options))
+		if (bpf_skb_load_bytes(skb, needed, hop_by_hop, bounded(options, MAX_HOP_BY_HOP)))
 			return drop_out(EGRESS_TRUNCATED_DROPPED);
 		routing.next = hop_by_hop[0];
 		hop_by_hop[0] = NEXT_ROUTING;
@@ -252,7 +254,7 @@ static __noinline int route_out(struct __sk_buff *skb)
 	/* On failure the frame is half done: it must not leave. */
 	if (bpf_skb_adjust_room(skb, (int)ROUTE_OVERHEAD - (int)ROUTE_ENVELOPE, BPF_ADJ_ROOM_NET, 0) ||
 	    bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
-	    (options && bpf_skb_store_bytes(skb, HEADERS, hop_by_hop, options, 0)) ||
+	    (options && bpf_skb_store_bytes(skb, HEADERS, hop_by_hop, bounded(options, MAX_HOP_BY_HOP), 0)) ||
 	    bpf_skb_store_bytes(skb, HEADERS + options, &routing, sizeof(routing), 0))
 		return drop_out(EGRESS_ERROR_DROPPED);
 	return count(EGRESS_ROUTE_OPTIMIZATION, NEXT_PROGRAM);

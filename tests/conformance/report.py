@@ -59,7 +59,8 @@ agents and correspondent nodes, which are about RFC 3775. Where RFC 6275 differs
 - The probe for "no binding" is an Echo Request in clear: under ESP, RFC 6275 section 9.3.1 lets it pass.
 - After a de-registration that probe waits until the entry may be forgotten (section 10.3.2).
 - Binding Refresh Advice must be lower than the lifetime, not at most equal (section 6.2.4).
-- A Binding Update whose care-of address is the home address is a de-registration by its lifetime of 0 alone.
+- What makes a Binding Update a de-registration is its lifetime of 0. The care-of address may be the home address too,
+  which by itself says the same to this home agent, as it did in RFC 3775.
 - The unknown Mobility Header type is 255.
 
 Signalling between mobile node and home agent travels in ESP (AES-CBC, HMAC-SHA-256, static keys) in the catalogue's

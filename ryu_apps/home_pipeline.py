@@ -164,6 +164,11 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
         fields = {**ipv6, "in_port": LOCAL, "ipv6_src": own, "ip_proto": ICMPV6, **problem}
         add_punt(Table.CLASSIFY, 164, fields, Punt.HOST_PROBLEM)
 
+    # A mobile node may ask for home agents by way of its tunnel, too (10.5). There it has no link-layer address to tell
+    # which of those with the anycast address is asked.
+    for asked in (own, *home.anycast_addresses):
+        fields = {**ipv6, "ipv6_dst": asked, "ip_proto": ICMPV6, "icmpv6_type": HA_ADDRESS_DISCOVERY_REQUEST}
+        add_punt(Table.BINDINGS, 30, {**fields, FROM_TUNNEL: 1}, Punt.TUNNELLED_DISCOVERY)
     # Nobody has an address of a virtual link that is not bound: by way of the router it would come back.
     for prefix in home.prefixes if home.virtual else ():
         unbound = {**ipv6, "ipv6_dst": prefix}
@@ -197,11 +202,6 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     for destination in NEVER_FORWARDED:
         add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": destination})
     add(Table.FORWARD, 110, to_own, goto=Table.DELIVER)
-    # A mobile node may ask for home agents by way of its tunnel, too (10.5). There it has no link-layer address to tell
-    # which of those with the anycast address is asked.
-    for asked in (own, *home.anycast_addresses):
-        fields = {**ipv6, "ipv6_dst": asked, "ip_proto": ICMPV6, "icmpv6_type": HA_ADDRESS_DISCOVERY_REQUEST}
-        add_punt(Table.FORWARD, 115, fields, Punt.TUNNELLED_DISCOVERY)
     for hop_limit in (0, 1):
         add_punt(Table.FORWARD, 100, {**ipv6, "nw_ttl": hop_limit}, Punt.TUNNEL_ERROR)
     add(Table.FORWARD, 0, ipv6, DecrementHopLimit(), goto=Table.DELIVER)

@@ -236,6 +236,12 @@ def address_requests(tester: Tester) -> None:
         since = ask(tester, request(9), own, ANYCAST, extensions=option, checksum_source=home)
         seen = tester.expect(is_reply, "reply to a bound mobile node", since)
         tester.check(seen.routing is not None and seen.routing.address == home, "no Type 2 Routing Header")
+        inner = wire.extended(home, ANYCAST, [], wire.ICMPV6, with_checksum(home, ANYCAST, request(10)))
+        since = tester.mark()
+        tester.send_far(wire.extended(own, tester.site.home_agent, [], wire.IPV6_IN_IPV6, inner))
+        seen = tester.expect(to(own), "reply by way of the tunnel", since)
+        right = seen.protocol == wire.IPV6_IN_IPV6 and seen.inner.is_icmpv6(wire.DHAAD_REPLY)
+        tester.check(right and seen.inner.destination == home, f"{seen} by way of the tunnel")
 
 
 @family("mps-forms")

@@ -65,3 +65,41 @@ def test_its_messages_to_correspondents_are_not_ours() -> None:
         assert shell.receive(PACKETS[name], ROUTER_MAC) == []
     dropped = {name: count for name, count in shell.statistics.items() if name.startswith("dropped_")}
     assert dropped == {"dropped_not_for_home_agent": len(names)}
+
+
+# Another session of it, with our home agent, on a home link whose router is another: so it has to ask for the
+# home agent's link-layer address before it deregisters (11.5.5).
+CAMPUS_HOME_AGENT = address("2001:db8:106:2700::2")
+CAMPUS_HOA = address("2001:db8:106:2700::100")
+CAMPUS_UPDATE = bytes.fromhex(
+    "600543b100383c4020010db801061100000000fffe00010020010db8010627000000000000000002870201020000c91020010db8010627000000"
+    "0000000001003b0305003349dbacc000000f0100031020010db801061100000000fffe000100"
+)
+CAMPUS_PROBE = bytes.fromhex(
+    "6000000000183aff00000000000000000000000000000000ff0200000000000000000001ff000100870022e90000000020010db8010627000000"
+    "000000000100"
+)
+CAMPUS_DEREGISTRATION = bytes.fromhex(
+    "600543b10020874020010db801062700000000000000010020010db80106270000000000000000023b0305001c54dbb0c0000000010003102001"
+    "0db8010627000000000000000100"
+)
+# Compiled with strict aliasing, it sends the probe with a wrong checksum.
+CAMPUS_SPOILT_PROBE = CAMPUS_PROBE[:42] + bytes.fromhex("233b") + CAMPUS_PROBE[44:]
+
+
+def test_return_to_a_home_link_with_another_router() -> None:
+    prefix = (HomePrefix(Prefix.parse("2001:db8:106:2700::/64")),)
+    shell = Shell(home_link(address=CAMPUS_HOME_AGENT, prefixes=prefix))
+    shell.receive(CAMPUS_UPDATE, ROUTER_MAC)
+    shell.advance(1.0)
+    assert shell.flows == {CAMPUS_HOA: (address("2001:db8:106:1100:0:ff:fe00:100"), False)}
+    assert shell.receive(CAMPUS_SPOILT_PROBE, MN_MAC) == []
+    assert shell.statistics["dropped_bad_checksum"] == 1
+    answer = only(shell.receive(CAMPUS_PROBE, MN_MAC))
+    # RFC 4861 7.2.4: to all nodes, not solicited; with our link-layer address, which it sends the Binding Update to.
+    assert answer.packet.destination == address("ff02::1")
+    assert (answer.packet.target, answer.packet.link_layer_address) == (CAMPUS_HOA, shell.link.link_layer_address)
+    assert answer.packet.flags & 0x40 == 0
+    sent = only(shell.receive(CAMPUS_DEREGISTRATION, MN_MAC))
+    assert (sent.mac, sent.packet.status, sent.packet.lifetime) == (MN_MAC, 0, 0)
+    assert shell.flows == {}

@@ -30,6 +30,8 @@ from deploy.benchmarks.fake_switch import (
     ANSWER_TIMEOUT,
     FLOW_MOD,
     LOCAL_PORT,
+    NEIGHBOR_DISCOVERY_ITEM,
+    ROUTER,
     ROUTER_MAC,
     FakeSwitch,
     Node,
@@ -38,7 +40,6 @@ from deploy.benchmarks.fake_switch import (
     neighbor_advertisement,
 )
 
-ROUTER = bytes.fromhex("20010db8000100000000000000000001")
 CONFIG = """
 openflow: {{port: {openflow}}}
 rest: {{port: {rest}}}
@@ -62,7 +63,6 @@ LIFETIME_UNITS = 900
 FIRST_FLOW_MODS = 2  # tunnel, reverse tunnel; proxy Neighbor Discovery names the home address elsewhere
 MOVE_FLOW_MODS = 3  # tunnel, reverse tunnel, end of the old reverse tunnel
 START_TIMEOUT = 20  # seconds
-NEIGHBOR_DISCOVERY_ITEM = 2
 ESP_ITEM = 7
 
 
@@ -152,8 +152,7 @@ class Bench:
         while switch.punt_cookie is None or switch.out:
             switch.receive()
         signalling = switch.punt_cookie
-        switch.punt_cookie = signalling - 1 + NEIGHBOR_DISCOVERY_ITEM
-        switch.punt(neighbor_advertisement(ROUTER, ROUTER_MAC))
+        switch.punt(neighbor_advertisement(ROUTER, ROUTER_MAC), item=NEIGHBOR_DISCOVERY_ITEM)
         switch.punt_cookie = signalling if self.esp is None else signalling - 1 + ESP_ITEM
         # All at once, since each waits a second for Duplicate Address Detection
         self.run(self.nodes, len(self.nodes), FIRST_FLOW_MODS)

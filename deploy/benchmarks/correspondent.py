@@ -23,12 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from deploy.benchmarks.control import OPENFLOW_PORT, OUTSTANDING, REST_PORT, ROUTER, Controller, ControllerProcess
+from deploy.benchmarks.control import OPENFLOW_PORT, OUTSTANDING, REST_PORT, Controller, ControllerProcess
 from deploy.benchmarks.fake_switch import (
     FLOW_MOD,
     HOME_AGENT_MAC,
     LOCAL_PORT,
+    NEIGHBOR_DISCOVERY_ITEM,
+    ROUTER,
     ROUTER_MAC,
+    SIGNALLING_COOKIE_ITEM,
     FakeSwitch,
     neighbor_advertisement,
 )
@@ -48,7 +51,6 @@ correspondent_links:
     tunnel_port: tunnel0
 """
 UPLINK_PORT: Final = 1
-NEIGHBOR_DISCOVERY_ITEM: Final = 2
 CORRESPONDENT_SIGNALLING_ITEM: Final = 13
 PLACES: Final = 2  # where a mobile node is by turns
 LIFETIME_UNITS: Final = 105  # 420 s
@@ -128,10 +130,8 @@ class Bench:
         switch = self.switch
         while switch.punt_cookie is None or switch.out:
             switch.receive()
-        first = switch.punt_cookie - 1
-        switch.punt_cookie = first + NEIGHBOR_DISCOVERY_ITEM
-        switch.punt(neighbor_advertisement(ROUTER, ROUTER_MAC))
-        switch.punt_cookie = first + CORRESPONDENT_SIGNALLING_ITEM
+        switch.punt(neighbor_advertisement(ROUTER, ROUTER_MAC), item=NEIGHBOR_DISCOVERY_ITEM)
+        switch.punt_cookie += CORRESPONDENT_SIGNALLING_ITEM - SIGNALLING_COOKIE_ITEM
         self.home_tests()
         self.care_of_tests()
         self._exchange(self.nodes, binding_update, self._acknowledged)

@@ -24,9 +24,11 @@ PUNT_TABLE = 60
 PUNT_BY_NETWORK_TABLE = 61
 BY_NETWORK_ITEMS = (1, 7, 13)  # cookies' items of what is punted there: signalling, ESP, signalling to correspondents
 SIGNALLING_COOKIE_ITEM = 1
+NEIGHBOR_DISCOVERY_ITEM = 2
 
 HOME_AGENT = bytes.fromhex("20010db8000100000000000000000002")
 HOME_AGENT_MAC = bytes.fromhex("020000000002")
+ROUTER = bytes.fromhex("20010db8000100000000000000000001")
 ROUTER_MAC = bytes.fromhex("0200000000fe")
 
 
@@ -111,8 +113,10 @@ class FakeSwitch:
             offset += length
             if kind in (FLOW_MOD, PACKET_OUT):
                 seen.append((kind, message))
-                if self.punt_cookie is None and kind == FLOW_MOD:
-                    self._look_for_punt(message)
+                if self.punt_cookie is None:
+                    self._look_for_punt(kind, message)
+                elif kind == PACKET_OUT:
+                    self._answer_for_router(message)
             elif kind == BARRIER_REQUEST:
                 self.send(HEADER.pack(4, BARRIER_REPLY, 8, xid))
             else:
@@ -120,8 +124,10 @@ class FakeSwitch:
         self.buffer = data[offset:]
         return seen
 
-    def _look_for_punt(self, message: bytes) -> None:
+    def _look_for_punt(self, kind: int, message: bytes) -> None:
         """The cookie of the flow that punts signalling: a punt is recognised by it."""
+        if kind != FLOW_MOD:
+            return
         (cookie,) = struct.unpack_from("!Q", message, 8)
         if message[24] == PUNT_BY_NETWORK_TABLE and cookie & 0xFFFFFFFF == SIGNALLING_COOKIE_ITEM:
             self.punt_cookie = cookie
@@ -142,11 +148,20 @@ class FakeSwitch:
         number, name = port
         return struct.pack("!I4x6s2x16s8I", number, port_mac(number), name.encode(), 0, 0, 0, 0, 0, 0, 0, 0)
 
-    def punt(self, frame: bytes, in_port: int = 2) -> None:
-        """Hand a frame to the controller as the signalling punt flow would."""
+    def _answer_for_router(self, message: bytes) -> None:
+        """Its neighbours ask for it now and then."""
+        (actions,) = struct.unpack_from("!H", message, 16)
+        packet = message[24 + actions + 14 :]
+        if packet[6] == 58 and packet[40] == 135 and packet[48:64] == ROUTER:
+            self.punt(neighbor_advertisement(ROUTER, ROUTER_MAC), item=NEIGHBOR_DISCOVERY_ITEM)
+
+    def punt(self, frame: bytes, in_port: int = 2, item: int | None = None) -> None:
+        """Hand a frame to the controller as a punt flow would: that of `punt_cookie`, or another `item` of its kind."""
         match = struct.pack("!HHIIxxxx", 1, 12, 0x80000004, in_port)
         cookie = self.punt_cookie
         assert cookie is not None
+        if item is not None:
+            cookie = cookie >> 32 << 32 | item
         table = PUNT_BY_NETWORK_TABLE if cookie & 0xFFFFFFFF in BY_NETWORK_ITEMS else PUNT_TABLE
         body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 1, table, cookie) + match + b"\0\0" + frame
         self.send(HEADER.pack(4, PACKET_IN, 8 + len(body), 0) + body)

@@ -30,8 +30,8 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_without_a_name_it_lists_them(bench: Path) -> None:
     assert run(bench).stdout.splitlines() == [
-        "control      Registrations.",
-        "datapath     Throughput of a tunnel.",
+        "control        Registrations.",
+        "datapath       Throughput of a tunnel.",
     ]
 
 

@@ -9,7 +9,7 @@ import re
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ from mip6core.fsm import State
 from ryu_apps import adapter_report, tables
 from ryu_apps.of_compat import hub
 from ryu_apps.reload import REJECTED
+from ryu_apps.turns import in_pieces
 
 if TYPE_CHECKING:
     from ryu_apps.app import HomeAgentApp
@@ -75,6 +76,7 @@ class Metrics:
     def __init__(self, app: HomeAgentApp) -> None:
         self._app = app
         self.reloader: Reloader | None = None  # None: not there yet
+        self.cooperate: Callable[[], None] = lambda: None  # called in long loops, to let others run
         self.adapter_report = adapter_report.FILE
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -157,7 +159,9 @@ class Metrics:
 
     def _bindings(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("mip6_bindings", "Home registrations", labels=("link", "state"))
-        counted = Counter((entry.link.name, STATES.get(entry.state)) for entry in self._app.engine.bindings)
+        counted: Counter[tuple[str, str | None]] = Counter()
+        for entries in in_pieces(self._app.engine.bindings, self.cooperate):
+            counted.update((entry.link.name, STATES.get(entry.state)) for entry in entries)
         for link in self._app.engine.links:
             for state in dict.fromkeys(STATES.values()):
                 family.add_metric([link.name, state], counted[link.name, state])
@@ -167,7 +171,9 @@ class Metrics:
         yield limit
 
         routes = GaugeMetricFamily("mip6_correspondent_bindings", "Bindings of correspondents", labels=("link",))
-        held = Counter(entry.link.name for entry in self._app.correspondent.bindings)
+        held: Counter[str] = Counter()
+        for bindings in in_pieces(self._app.correspondent.bindings, self.cooperate):
+            held.update(binding.link.name for binding in bindings)
         for name in self._app.correspondent_links:
             routes.add_metric([name], held[name])
         yield routes

@@ -7,9 +7,8 @@ import math
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from deploy.config import HomeLinkConfig
 from deploy.config.effective import effective
@@ -36,7 +35,7 @@ from ryu_apps.flow_listing import Answer, FlowListing
 from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.metrics import CONTENT_TYPE, STATES
 from ryu_apps.of_compat import eventlet
-from ryu_apps.turns import Turns
+from ryu_apps.turns import Turns, in_pieces
 
 if TYPE_CHECKING:
     from deploy.config import BridgeLinkConfig
@@ -52,9 +51,6 @@ LOG = logging.getLogger(__name__)
 REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
 COUNTERS_WAIT: Final = 3.0  # seconds for a switch to tell its counters; then those of before are shown
 FLOWS_WAIT: Final = 10.0  # seconds for a switch to tell its flows
-PIECE: Final = 1000  # bindings: half a millisecond's work where little is done with each
-
-T = TypeVar("T")
 
 
 class Flows:
@@ -84,7 +80,7 @@ class Northbound:
 
     def home_addresses(self) -> Sequence[Address]:
         found: list[Address] = []
-        for entries in self._in_pieces(self._app.engine.bindings):
+        for entries in in_pieces(self._app.engine.bindings, self._cooperate):
             found += [entry.home_address for entry in entries if entry.state in STATES]
         return found
 
@@ -129,7 +125,7 @@ class Northbound:
 
     def correspondents(self) -> Sequence[tuple[Address, Address]]:
         found: list[tuple[Address, Address]] = []
-        for entries in self._in_pieces(self._app.correspondent.bindings):
+        for entries in in_pieces(self._app.correspondent.bindings, self._cooperate):
             found += [(entry.correspondent, entry.home_address) for entry in entries]
         return found
 
@@ -241,7 +237,7 @@ class Northbound:
         """Counters since the start: what the engine saw and did, what the switches punted, and what is held now."""
         app = self._app
         states: Counter[str | None] = Counter()
-        for entries in self._in_pieces(app.engine.bindings):
+        for entries in in_pieces(app.engine.bindings, self._cooperate):
             states.update(STATES.get(entry.state) for entry in entries)
         return {
             "uptime": round(time.time() - app.started_at, 3),
@@ -299,13 +295,6 @@ class Northbound:
         correspondents = {link.name: self._state(link.name) for link in config.correspondent_links}
         good = all(state == "ready" for state in (*homes.values(), *correspondents.values()))
         return good, {"home_links": homes, "correspondent_links": correspondents}
-
-    def _in_pieces(self, entries: Iterable[T]) -> Iterator[list[T]]:
-        """A snapshot of a cache, with chances for others to run in between."""
-        left = iter(list(entries))
-        while some := list(islice(left, PIECE)):
-            yield some
-            self._cooperate()
 
     def _state(self, link: str) -> str:
         switch = self._app.switches.get(link)
@@ -407,6 +396,7 @@ def serve(
         listener = _TlsListener(listener, certificates)
     LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if certificates is None else "yes")
     turns = Turns()
+    app.metrics.cooperate = turns.cooperate
     eventlet.wsgi.server(
         listener,
         make_app(Northbound(app, reloader, turns.cooperate), access, turns.cooperate),

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from ryu_apps.of_compat import eventlet
 
 SLICE: Final = 0.001  # seconds of work in one round
+PIECE: Final = 1000  # entries of a cache: less than half a slice where little is done with each
+
+
+T = TypeVar("T")
 
 
 class Turns:
@@ -44,3 +49,11 @@ class Turns:
         if self._waiting:
             self._call_next()
         first.switch()
+
+
+def in_pieces(entries: Iterable[T], cooperate: Callable[[], None]) -> Iterator[list[T]]:
+    """A snapshot of a cache, which may change meanwhile, with chances for others to run."""
+    left = iter(list(entries))
+    while some := list(islice(left, PIECE)):
+        yield some
+        cooperate()

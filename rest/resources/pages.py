@@ -14,7 +14,7 @@ DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 # Entries between two chances for others to run: half a millisecond's work.
 _CHUNK: Final = 100
-_CHUNK_SHOWN: Final = 20
+_CHUNK_SHOWN: Final = 10
 _SPARE: Final = 2000  # keys that are kept beyond a page before they are sorted out
 
 T = TypeVar("T")

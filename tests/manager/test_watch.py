@@ -6,9 +6,12 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
+
+from topo import lab
 
 Start = Callable[..., Any]
 OFPT_HELLO, OFPT_ECHO_REQUEST, OFPT_FEATURES_REPLY, OFPT_MULTIPART_REPLY = 0, 2, 6, 19
@@ -118,10 +121,15 @@ def test_watchers_who_leave_make_room_for_others(manager: Start) -> None:
     assert running.call("GET", "/v1/watch")[0] == 503
     for watcher in watchers:
         watcher.close()
-    # The server learns of it when it next has something to say to them.
-    for _ in range(2):
+
+    def is_room() -> bool:
+        """The server learns that they have gone when it has something to say to them."""
         Switch(running.openflow_port, "br-home").close()
-        assert running.call("GET", "/healthz")[0] == 200
+        with closing(running.connect()) as connection:
+            connection.request("GET", "/metrics")
+            return b"mip6_watchers 0.0" in connection.getresponse().read()
+
+    lab.wait_until(is_room, "the server to have noticed", timeout=20)
     with Events(running):
         pass
 

@@ -7,6 +7,7 @@ const MAX_EVENTS = 200;      // in the list
 const NETWORKS = 10;         // visited networks on the map
 const AWAY = 2000;           // milliseconds until another try to connect
 const CORRESPONDENTS = 5000; // milliseconds between two looks at the counters of optimised routes
+const COUNTERS = 10000;      // and at those of the bindings in the table, which the switch is asked for
 
 const $ = (id) => document.getElementById(id);
 const bindings = new Map();  // by home address, as the API shows them, with `until` in milliseconds
@@ -14,7 +15,7 @@ let total = 0;
 let switches = [];
 let page = 0;
 let shown = null;            // home address in the dialog
-let events = [];             // newest first
+let events = [];             // newest first, of the chosen kind
 
 // --- the API ---
 
@@ -62,13 +63,14 @@ function keep(binding) {
   const before = bindings.get(binding.home_address);
   const left = binding.remaining_lifetime; // null: it has no end
   binding.until = left === null ? Infinity : Date.now() + left * 1000;
+  binding.network = network(binding.care_of_address);
   binding.changed = before && before.care_of_address !== binding.care_of_address ? Date.now() : before?.changed;
   if (before || bindings.size < MAX_LOADED) bindings.set(binding.home_address, binding);
 }
 
 async function load() {
   switches = (await call("/v1/switches")).switches;
-  events = (await call(`/v1/events?limit=${MAX_EVENTS}`)).events;
+  await loadEvents();
   const found = new Set();
   let cursor = null;
   do {
@@ -82,10 +84,31 @@ async function load() {
   drawSoon();
 }
 
+async function loadEvents() {
+  const kind = $("kind").value;
+  events = (await call(`/v1/events?limit=${MAX_EVENTS}${kind ? `&kind=${kind}` : ""}`)).events;
+}
+
+// Those of the bindings in the table, which are neighbours in the API's order unless a filter has picked them.
+async function loadCounters() {
+  if (document.hidden || !bindings.size) return;
+  if (shown) await refresh(shown, true);
+  if ($("search").value.trim() || $("which").value) return;
+  const before = page ? [...bindings.keys()][page * ROWS - 1] : null;
+  const after = before ? `&cursor=${cursorBehind(before)}` : "";
+  for (const binding of (await call(`/v1/bindings?counters=true&limit=${ROWS}${after}`)).bindings) keep(binding);
+  drawSoon();
+}
+
 const due = new Set();       // home addresses to ask for again
 let asking = false;
 
-async function refresh(address) {
+async function refresh(address, counters = false) {
+  if (counters) {
+    try { keep(await call(`/v1/bindings/${address}?counters=true`)); } catch (error) { if (error.status !== 404) throw error; }
+    drawSoon();
+    return;
+  }
   due.add(address);
   if (asking) return;
   asking = true;
@@ -119,7 +142,7 @@ async function changed(kind, address) {
 async function happened(event) {
   // A switch that is ready again may have brought bindings that this controller did not know.
   if (event.kind === "lost" || event.kind === "switch_ready") { await load(); return; }
-  events = [event.data, ...events].slice(0, MAX_EVENTS);
+  if (["", event.kind].includes($("kind").value)) events = [event.data, ...events].slice(0, MAX_EVENTS);
   if (event.kind.startsWith("switch_")) switches = (await call("/v1/switches")).switches;
   else if (!event.data.correspondent) await changed(event.kind, event.data.home_address);
   drawSoon();
@@ -134,6 +157,7 @@ async function follow() {
       first.catch(() => {});  // it is waited for below; until then `load` may fail the same way
       await load();
       say("live");
+      loadCounters().catch(() => {});
       for (let event = await first; !event.done; event = await stream.next()) {
         lastId = event.value.id || lastId;
         await happened(event.value);
@@ -180,22 +204,32 @@ function seconds(until) {
   return left === Infinity ? "for ever" : left < 120 ? `${left} s` : left < 7200 ? `${Math.floor(left / 60)} min` : `${Math.floor(left / 3600)} h`;
 }
 
-// The first 64 bits of an address, as a prefix.
-function network(address) {
+// The eight words of an address.
+function words(address) {
   const [head, tail] = address.split("::");
   const left = head ? head.split(":") : [];
   const right = tail ? tail.split(":") : [];
-  const all = tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill("0"), ...right];
-  const kept = all.slice(0, 4);
+  return tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill("0"), ...right];
+}
+
+// The API's cursor for what comes behind a home address.
+function cursorBehind(address) {
+  const octets = words(address).flatMap((word) => [parseInt(word, 16) >> 8, parseInt(word, 16) & 255]);
+  return btoa(String.fromCharCode(...octets)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+// The first 64 bits of an address, as a prefix.
+function network(address) {
+  const kept = words(address).slice(0, 4);
   while (kept.length && kept[kept.length - 1] === "0") kept.pop();
   return `${kept.join(":")}::/64`;
 }
 
 function matching() {
-  const words = $("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = $("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
   const state = $("which").value;
-  const passes = (binding) => (!state || binding.state === state) && words.every((word) => [
-    binding.home_address, binding.care_of_address, binding.home_link, network(binding.care_of_address),
+  const passes = (binding) => (!state || binding.state === state) && wanted.every((word) => [
+    binding.home_address, binding.care_of_address, binding.home_link, binding.network,
   ].some((value) => value.includes(word)));
   return [...bindings.values()].filter(passes);
 }
@@ -212,11 +246,15 @@ function draw() {
   $("bindings").replaceChildren(...found.slice(page * ROWS, (page + 1) * ROWS).map(row));
   if (focused) document.querySelector(`tr[data-address="${focused}"]`)?.focus();
   $("switches").textContent = switches.map((one) => (
-    `${one.home_link || one.bridge}: switch ${one.datapath_id || one.bridge} ${one.connected ? "connected" : "not connected"}`
+    `${[one.home_link, one.correspondent_link].filter(Boolean).join(", ") || one.bridge}: switch ${one.datapath_id || one.bridge} ${one.connected ? "connected" : "not connected"}`
   )).join(" · ");
   drawMap();
   $("events").replaceChildren(...events.map(line));
   if (shown) drawNode();
+}
+
+function ends(binding) {
+  return binding.state === "duplicate_address_detection" ? "" : seconds(binding.until);
 }
 
 function row(binding) {
@@ -229,7 +267,9 @@ function row(binding) {
   cell("link", binding.home_link);
   cell("state", binding.state.replaceAll("_", " "));
   cell("sequence", binding.sequence, "number");
-  cell("ends in", binding.state === "bound" ? seconds(binding.until) : "", "number until");
+  cell("packets out", binding.packets_out ?? "", "number");
+  cell("packets in", binding.packets_in ?? "", "number");
+  cell("ends in", ends(binding), "number until");
   return made;
 }
 
@@ -253,15 +293,21 @@ function drawMap() {
   const networks = new Map();
   for (const binding of bindings.values()) {
     if (!links.has(binding.home_link)) links.set(binding.home_link, null);
-    const where = network(binding.care_of_address);
+    const where = binding.network;
     networks.set(where, (networks.get(where) || 0) + 1);
     const key = `${binding.home_link} ${where}`;
     visits.set(key, (visits.get(key) || 0) + 1);
   }
-  const most = [...networks].sort((a, b) => b[1] - a[1]).slice(0, NETWORKS);
+  const sorted = [...networks].sort((a, b) => b[1] - a[1]);
+  const most = sorted.slice(0, NETWORKS);
+  const others = sorted.slice(NETWORKS);
+  $("elsewhere").hidden = !others.length;
+  $("elsewhere").textContent = `${others.length} more networks with ${others.reduce((sum, [, count]) => sum + count, 0)} mobile nodes`;
+  const edges = switches.filter((one) => one.correspondent_link && !one.home_link);
   const width = Math.max(320, $("map").clientWidth);
   const box = Math.min(300, width * 0.42);
-  const height = 56 * Math.max(links.size, most.length, 1);
+  const left = links.size + edges.length;
+  const height = 56 * Math.max(left, most.length, 1);
   $("map").setAttribute("viewBox", `0 0 ${width} ${height}`);
   $("map").setAttribute("height", height);
   const parts = [];
@@ -271,7 +317,7 @@ function drawMap() {
     const [link, where] = key.split(" ");
     const to = most.findIndex(([name]) => name === where);
     if (to < 0) continue;
-    const y1 = place(linkNames.indexOf(link), linkNames.length);
+    const y1 = place(linkNames.indexOf(link), left);
     const y2 = place(to, most.length);
     const middle = width / 2;
     parts.push(element("path", null, {
@@ -292,13 +338,22 @@ function drawMap() {
   linkNames.forEach((name, index) => {
     const one = links.get(name);
     const kind = one?.connected ? "link" : "link gone";
-    draw(0.5, place(index, linkNames.length), name, one ? `${one.bridge}, ${one.connected ? "connected" : "not connected"}` : "", kind);
+    draw(0.5, place(index, left), name, one ? `${one.bridge}, ${one.connected ? "connected" : "not connected"}` : "", kind);
+  });
+  edges.forEach((one, index) => {
+    const text = `correspondents, ${one.connected ? "connected" : "not connected"}`;
+    draw(0.5, place(linkNames.length + index, left), one.correspondent_link, text, one.connected ? "link" : "link gone");
   });
   most.forEach(([name, count], index) => {
     const group = draw(width - box - 0.5, place(index, most.length), name, count === 1 ? "1 mobile node" : `${count} mobile nodes`, "network");
     group.dataset.network = name;
+    group.setAttribute("tabindex", "0");
+    group.setAttribute("role", "button");
+    group.setAttribute("aria-label", `Bindings in ${name}: ${count}`);
   });
+  const focused = document.activeElement?.dataset?.network;
   $("map").replaceChildren(...parts);
+  if (focused) document.querySelector(`#map [data-network="${focused}"]`)?.focus();
 }
 
 // --- optimised routes ---
@@ -334,6 +389,7 @@ async function open(address) {
   drawNode();
   $("node").showModal();
   try {
+    refresh(address, true).catch(() => {});
     const history = (await call(`/v1/events?home_address=${address}&limit=1000`)).events;
     $("node-events").replaceChildren(...history.map(line));
   } catch (error) { complain(error.message); }
@@ -349,12 +405,18 @@ function drawNode() {
     state: binding.state.replaceAll("_", " "),
     sequence: binding.sequence,
     lifetime: binding.lifetime === null ? "for ever" : `${binding.lifetime} s, ${seconds(binding.until)} left`,
+    "packets out": counted(binding.packets_out, binding.bytes_out, binding.counted_at),
+    "packets in": counted(binding.packets_in, binding.bytes_in, binding.counted_at),
     flags: Object.entries(binding.flags).filter(([, set]) => set).map(([name]) => name.replaceAll("_", " ")).join(", "),
     registered: binding.registered_at,
     updated: binding.updated_at,
     switch: binding.datapath_id || "none",
   } : { state: "no binding" };
   $("node-fields").replaceChildren(...Object.entries(fields).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+}
+
+function counted(packets, octets, when) {
+  return packets === null ? "not known" : `${packets}, ${octets} octets, at ${when.slice(11, 19)}`;
 }
 
 async function clear() {
@@ -391,10 +453,14 @@ $("bindings").addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") { event.preventDefault(); current.nextElementSibling?.focus(); }
   if (event.key === "ArrowUp") { event.preventDefault(); current.previousElementSibling?.focus(); }
 });
-$("map").addEventListener("click", (event) => {
+function choose(event) {
   const name = event.target.closest(".network")?.dataset.network;
-  if (name) { $("search").value = name; page = 0; drawSoon(); }
-});
+  if (name) { event.preventDefault(); $("search").value = name; page = 0; drawSoon(); }
+}
+$("map").addEventListener("click", choose);
+$("map").addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") choose(event); });
+$("kind").addEventListener("change", () => { loadEvents().then(drawSoon, (error) => complain(error.message)); });
+$("event-filter").addEventListener("submit", (event) => event.preventDefault());
 $("search").addEventListener("input", () => { page = 0; drawSoon(); });
 $("which").addEventListener("change", () => { page = 0; drawSoon(); });
 $("filter").addEventListener("submit", (event) => event.preventDefault());
@@ -407,9 +473,11 @@ window.addEventListener("resize", drawSoon);
 setInterval(() => {
   for (const cell of document.querySelectorAll("td.until")) {
     const binding = bindings.get(cell.parentElement.dataset.address);
-    if (binding?.state === "bound") cell.textContent = seconds(binding.until);
+    if (binding) cell.textContent = ends(binding);
   }
 }, 1000);
 setInterval(() => { if ($("state").dataset.state === "live") loadCorrespondents().catch(() => {}); }, CORRESPONDENTS);
+
+setInterval(() => { if ($("state").dataset.state === "live") loadCounters().catch(() => {}); }, COUNTERS);
 
 follow();

@@ -28,7 +28,7 @@ PACKETS: Final = {  # topics of packets
     "errors": "ICMPv6 errors, and packets that draw them",
 }
 FLOWS: Final = "flows"
-LOGGERS: Final = {"signalling": ("ryu_apps.app",), "rest": ("rest", "ryu_apps.northbound")}
+LOGGERS: Final = {"signalling": ("ryu_apps.app",), "rest": ("rest", "ryu_apps.rest_server")}
 TOPICS: Final = (*PACKETS, FLOWS, "rest")
 
 _MESSAGES: Final = {kind.value: kind.name for kind in MHType}

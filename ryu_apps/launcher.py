@@ -115,7 +115,7 @@ def _serve(config: Config, path: str, adapter_counters: Path) -> int:
 
     eventlet.monkey_patch(thread=False)
 
-    from ryu_apps import connection, northbound
+    from ryu_apps import connection, rest_server
     from ryu_apps.app import HomeAgentApp
     from ryu_apps.certificates import Certificates
     from ryu_apps.of_compat import AppManager, cfg
@@ -150,14 +150,14 @@ def _serve(config: Config, path: str, adapter_counters: Path) -> int:
     main_thread = eventlet.greenthread.getcurrent()
     _end_on_signals(eventlet, main_thread)
     service_manager = ServiceManager()
-    access = northbound.access_control(config.rest)
+    access = rest_server.access_control(config.rest)
     certificates = [found for found in (of_switches, of_rest) if found is not None]
-    reloader = Reloader(app, path, service_manager, lambda rest: northbound.change_access(access, rest), certificates)
+    reloader = Reloader(app, path, service_manager, lambda rest: rest_server.change_access(access, rest), certificates)
     app.metrics.reloader = reloader
     app.metrics.adapter_report = adapter_counters
     _reload_on_hangup(eventlet, reloader)
     try:
-        app.loops.spawn("rest", northbound.serve, app, config.rest, access, reloader, of_rest)
+        app.loops.spawn("rest", rest_server.serve, app, config.rest, access, reloader, of_rest)
         app.loops.spawn("watchdog", service_manager.keep_alive, lambda: not app.loops.died, eventlet.sleep)
         service_manager.ready(f"OpenFlow on {config.openflow.listen} port {config.openflow.port}")
         for service in services:

@@ -1,10 +1,8 @@
-"""What REST clients see and do: the `Service` of the WSGI application on top of the running app, and its server."""
+"""What REST clients see and do: the `Service` of the WSGI application on top of the running app."""
 
 from __future__ import annotations
 
-import logging
 import math
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +12,6 @@ from deploy.config import HomeLinkConfig
 from deploy.config.effective import effective
 from mip6core.addresses import Address, Prefix, home_agents_anycast
 from mip6core.constants import MAX_NONCE_LIFETIME
-from rest.access import AccessControl, Scope
 from rest.service import (
     BindingView,
     Busy,
@@ -28,27 +25,20 @@ from rest.service import (
     SwitchView,
     Watch,
 )
-from rest.wsgi import make_app
 from ryu_apps import flow_listing
 from ryu_apps.correspondent_bridge import CorrespondentBridge
 from ryu_apps.flow_listing import Answer, FlowListing
 from ryu_apps.home_bridge import HomeBridge
 from ryu_apps.metrics import CONTENT_TYPE, STATES
-from ryu_apps.of_compat import eventlet
-from ryu_apps.turns import Turns, in_pieces
+from ryu_apps.turns import in_pieces
 
 if TYPE_CHECKING:
     from deploy.config import BridgeLinkConfig
-    from deploy.config.rest import Rest
     from mip6core.bcache import BindingCacheEntry
     from ryu_apps.app import HomeAgentApp
     from ryu_apps.capture import Capture
-    from ryu_apps.certificates import Certificates
     from ryu_apps.reload import Reloader
 
-LOG = logging.getLogger(__name__)
-
-REQUEST_TIMEOUT: Final = 30  # seconds a client may take to send a request
 COUNTERS_WAIT: Final = 3.0  # seconds for a switch to tell its counters; then those of before are shown
 FLOWS_WAIT: Final = 10.0  # seconds for a switch to tell its flows
 
@@ -348,74 +338,3 @@ class Northbound:
             role="equal",
             ports=[PortView(port.port_no, port.name.decode(errors="replace")) for port in ports],
         )
-
-
-class _Protocol(eventlet.wsgi.HttpProtocol):
-    """Who breaks off, or speaks no TLS, fills no log."""
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError as error:  # an SSLError is one
-            LOG.debug("connection failed peer=%s error=%r", self.client_address, error)
-            self.close_connection = True
-
-
-class _TlsListener:
-    """Puts TLS, with the certificates of that moment, around each connection that it accepts.
-
-    eventlet's own wrap_ssl never asks for client certificates, whatever it is told. The handshake is not made here,
-    where everybody would wait for it.
-    """
-
-    def __init__(self, listener: Any, certificates: Certificates) -> None:
-        self._listener = listener
-        self._certificates = certificates
-        self.family = listener.family
-        self.getsockname = listener.getsockname
-        self.close = listener.close
-
-    def accept(self) -> tuple[Any, Any]:
-        while True:
-            connection, address = self._listener.accept()
-            context = self._certificates.context
-            try:
-                return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-            except OSError as error:  # it has gone already; the server would end at that
-                LOG.debug("connection failed peer=%s error=%r", address, error)
-                connection.close()
-
-
-def serve(
-    app: HomeAgentApp, config: Rest, access: AccessControl, reloader: Reloader, certificates: Certificates | None
-) -> None:
-    """Serve the API for ever, with certificates by HTTPS."""
-    family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
-    listener = eventlet.listen((config.listen, config.port), family)
-    if certificates is not None:
-        listener = _TlsListener(listener, certificates)
-    LOG.info("listening rest=%s:%d tls=%s", config.listen, config.port, "no" if certificates is None else "yes")
-    turns = Turns()
-    app.metrics.cooperate = turns.cooperate
-    eventlet.wsgi.server(
-        listener,
-        make_app(Northbound(app, reloader, turns.cooperate), access, turns.cooperate),
-        protocol=_Protocol,
-        log_output=False,
-        custom_pool=app.rest_connections,
-        socket_timeout=REQUEST_TIMEOUT,
-        debug=False,
-    )
-
-
-def access_control(config: Rest) -> AccessControl:
-    """The rules of the configuration."""
-    scopes = {"read": Scope.READ, "admin": Scope.ADMIN, None: Scope.OPEN}
-    tokens = {token.sha256: scopes[token.scope] for token in config.tokens}
-    return AccessControl(tokens, scopes[config.anonymous_scope])
-
-
-def change_access(access: AccessControl, config: Rest) -> None:
-    """Have the rules of the configuration count where `access` does, from the next request on."""
-    rules = access_control(config)
-    access.tokens, access.anonymous = rules.tokens, rules.anonymous

@@ -18,8 +18,10 @@ from scapy.packet import Packet, Raw
 
 from tests.conformance import wire
 from tests.conformance.campaign import family
+from tests.conformance.families.registration import to
 from tests.conformance.families.tunnel import QUOTED, TIME_EXCEEDED, TOO_BIG, UNREACHABLE, tunnelled
 from tests.conformance.families.update_forms import (
+    PARAMETER_PROBLEM,
     Extension,
     accepted,
     destination_options,
@@ -296,3 +298,12 @@ def home_agent_as_correspondent(tester: Tester) -> None:
     options = destination_options(b"\x01\x02\0\0", home_address_option(home), b"\x9e\x02\0\0")
     packet = wire.extended(own, home_agent, [options], wire.ICMPV6, request)
     expect_problem(tester, packet, own, 2, 64, "unknown option 10 behind a Home Address option")
+    # What else its host complains of is heard: by a stranger, and by the mobile node for what came out of its tunnel.
+    unknown = [destination_options(b"\x9e\x02\0\0")]
+    stranger = tester.correspondents[0]
+    packet = wire.extended(stranger, home_agent, unknown, wire.ICMPV6, tester.echo().request(stranger, home_agent))
+    expect_problem(tester, packet, stranger, 2, 42, "unknown option 10 of a stranger")
+    since = send_reverse(tester, wire.extended(home, home_agent, unknown, wire.ICMPV6, request))
+    seen = tester.expect(to(own), "Parameter Problem for a packet out of the tunnel", since)
+    right = seen.is_icmpv6(PARAMETER_PROBLEM) and seen.routing is not None and seen.routing.address == home
+    tester.check(right, f"{seen} for a packet out of the tunnel")

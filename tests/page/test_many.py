@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from rest.access import AccessControl, Scope
+from rest.service import EventView
 from rest.wsgi import make_app
 from tests.page.conftest import Page
 from tests.unit.rest.fake_service import FakeService, packed, view
@@ -35,9 +36,9 @@ class Waiting:
     def __init__(self) -> None:
         self._closed = threading.Event()
 
-    def __iter__(self) -> Iterator[None]:
+    def __iter__(self) -> Iterator[list[EventView]]:
         while not self._closed.wait(0.2):
-            yield None
+            yield []
 
     def close(self) -> None:
         self._closed.set()

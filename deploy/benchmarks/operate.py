@@ -127,10 +127,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """The figures for people."""
-    lines = [f"{'':14}{'median':>10}{'99 %':>10}{'longest':>10}"]
+    lines = [f"{'':14}{'median':>12}{'99 %':>12}{'longest':>12}"]
     for name in ("without_rest", "with_rest"):
         times = (f"{found[name][key]:.2f} ms" for key in ("median_ms", "p99_ms", "max_ms"))
-        lines.append(f"{name.replace('_', ' '):14}" + "".join(f"{text:>10}" for text in times))
+        lines.append(f"{name.replace('_', ' '):14}" + "".join(f"{text:>12}" for text in times))
     lines.append(
         f"{found['rest_requests_per_second']} requests a second ({found['rest_megabytes_per_second']} MB/s, slowest"
         f" {found['rest_slowest_ms']} ms), {found['watched_events_per_second']} events a second to watchers"

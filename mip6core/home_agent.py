@@ -413,7 +413,10 @@ class HomeAgent:
         try:
             message = icmpv6.parse(datagram)
         except ParseError as error:
-            self._drop(error.reason)
+            if error.reason == "bad_checksum" and datagram.source == UNSPECIFIED:
+                self._spoilt_probe(link, datagram, link_layer_source, actions)
+            else:
+                self._drop(error.reason)
             return
         assert isinstance(message, NeighborSolicitation | NeighborAdvertisement)
         solicitation = message if isinstance(message, NeighborSolicitation) else None
@@ -432,6 +435,24 @@ class HomeAgent:
                 self._registrations.conflict(probe, now, actions)
                 return
         self.statistics["ignored_neighbor_discovery"] += 1
+
+    def _spoilt_probe(self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, actions: Actions) -> None:
+        """A probe for duplicates whose checksum is wrong: answered if its target is defended, and no claim otherwise.
+
+        RFC 4861 section 7.1.1 has it discarded. But some builds of UMIP send none with a right one, and would never
+        come home: they learn the home agent's link-layer address by the answer (11.5.5). All other solicitations for
+        defended addresses are answered by the switch, which cannot check checksums either.
+        """
+        try:
+            message = icmpv6.parse(datagram, any_checksum=True)
+        except ParseError as error:
+            self._drop(error.reason)
+            return
+        if isinstance(message, NeighborSolicitation) and self._registrations.defends(link, message.target):
+            self.statistics["nd_answered_bad_checksum"] += 1
+            actions.append(neighbor_discovery.answer(link, message, UNSPECIFIED, link_layer_source))
+        else:
+            self._drop("bad_checksum")
 
     def _unrecognized_option(
         self, link: HomeLink, datagram: Datagram, link_layer_source: bytes, now: float, actions: Actions

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from mip6core.addresses import Prefix
 from mip6core.home_agent import HomePrefix
 from tests.unit.engine.shell import MN_MAC, ROUTER_MAC, Sent, Shell, home_link, of_kind, only
@@ -87,15 +89,14 @@ CAMPUS_DEREGISTRATION = bytes.fromhex(
 CAMPUS_SPOILT_PROBE = CAMPUS_PROBE[:42] + bytes.fromhex("233b") + CAMPUS_PROBE[44:]
 
 
-def test_return_to_a_home_link_with_another_router() -> None:
+@pytest.mark.parametrize("probe", [CAMPUS_PROBE, CAMPUS_SPOILT_PROBE], ids=["probe", "spoilt"])
+def test_return_to_a_home_link_with_another_router(probe: bytes) -> None:
     prefix = (HomePrefix(Prefix.parse("2001:db8:106:2700::/64")),)
     shell = Shell(home_link(address=CAMPUS_HOME_AGENT, prefixes=prefix))
     shell.receive(CAMPUS_UPDATE, ROUTER_MAC)
     shell.advance(1.0)
     assert shell.flows == {CAMPUS_HOA: (address("2001:db8:106:1100:0:ff:fe00:100"), False)}
-    assert shell.receive(CAMPUS_SPOILT_PROBE, MN_MAC) == []
-    assert shell.statistics["dropped_bad_checksum"] == 1
-    answer = only(shell.receive(CAMPUS_PROBE, MN_MAC))
+    answer = only(shell.receive(probe, MN_MAC))
     # RFC 4861 7.2.4: to all nodes, not solicited; with our link-layer address, which it sends the Binding Update to.
     assert answer.packet.destination == address("ff02::1")
     assert (answer.packet.target, answer.packet.link_layer_address) == (CAMPUS_HOA, shell.link.link_layer_address)
@@ -103,3 +104,17 @@ def test_return_to_a_home_link_with_another_router() -> None:
     sent = only(shell.receive(CAMPUS_DEREGISTRATION, MN_MAC))
     assert (sent.mac, sent.packet.status, sent.packet.lifetime) == (MN_MAC, 0, 0)
     assert shell.flows == {}
+
+
+def test_a_spoilt_probe_claims_nothing() -> None:
+    """While an address is tested, or is nobody's, a wrong checksum is what it is everywhere (RFC 4861 7.1.1)."""
+    prefix = (HomePrefix(Prefix.parse("2001:db8:106:2700::/64")),)
+    shell = Shell(home_link(address=CAMPUS_HOME_AGENT, prefixes=prefix))
+    assert shell.receive(CAMPUS_SPOILT_PROBE, MN_MAC) == []
+    shell.receive(CAMPUS_UPDATE, ROUTER_MAC)
+    assert shell.receive(CAMPUS_SPOILT_PROBE, MN_MAC) == []
+    assert shell.statistics["dropped_bad_checksum"] == 2
+    cut = CAMPUS_SPOILT_PROBE[:4] + bytes((0, 20)) + CAMPUS_SPOILT_PROBE[6:60]
+    assert shell.receive(cut, MN_MAC) == []
+    shell.advance(1.0)
+    assert CAMPUS_HOA in shell.flows

@@ -43,10 +43,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All floods, one after the other, with one without any before and after them."""
     found: dict[str, Any] = {}
     with Network() as network:
-        newcomers = int((len(options.only or range(12)) + 2) * options.seconds * options.attempts * 2 / len(KINDS)) + 1
-        link, roamers = _build(network, newcomers)
+        newcomers = int((len(options.only or range(17)) + 2) * options.seconds * options.attempts * 2 / len(KINDS)) + 1
+        link, roamers = _build(network, newcomers, options.virtual)
         generator = compile_generator(network.directory)
-        kinds = floods(link, roamers.homes(), random.Random(6275))
+        kinds = floods(link, roamers.homes(), roamers.networks, random.Random(6275))
         chosen = [name for name in kinds if not options.only or any(part in name for part in options.only)]
         for name in (WITHOUT, *chosen, WITHOUT):
             flood = kinds[name]() if name in kinds else None
@@ -69,9 +69,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _build(network: Network, newcomers: int) -> tuple[HomeLink, Roamers]:
+def _build(network: Network, newcomers: int, virtual: bool) -> tuple[HomeLink, Roamers]:
     roamers = Roamers(newcomers)
     config = CONFIG.replace(RATES, "")  # the rates are the default ones
+    if virtual:  # and then it has no correspondents
+        config = config[: config.index("correspondent_links:")] + "    virtual: true\n"
     link = HomeLink(network, config.replace(SECURITY, f"security:\n  mobile_nodes: {roamers.configuration()}"), "info")
     lab.run("ip -6 route add blackhole default", "router")  # where answers to strangers end
     roamers.connect(network)
@@ -86,6 +88,7 @@ def _under(
         return 0, roamers.roam(options.seconds, options.attempts)
     with lab.inside(flood.ns):
         words = [str(generator), flood.device, str(LEAD + options.seconds + PATIENCE), str(options.rate)]
+        words.append(str(flood.varying))
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin and process.stdout
     with process:
@@ -138,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=int, default=100_000, help="packets a second of each flood (default: 100000)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of attempts under each flood (default: 10)")
     parser.add_argument("--attempts", type=float, default=40.0, help="of mobile nodes a second (default: 40)")
+    parser.add_argument("--virtual", action="store_true", help="the home link is a virtual one")
     parser.add_argument("--only", nargs="+", metavar="PART", help="floods whose names hold one of these words")
     options = parser.parse_args(argv)
     if min(options.rate, options.seconds, options.attempts) <= 0:

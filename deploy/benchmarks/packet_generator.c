@@ -1,9 +1,11 @@
 /*
  * Sends Ethernet frames, in turn and over and over again, as fast as a device takes them or at most at a rate.
  *
- *   packet_generator DEVICE SECONDS [FRAMES_PER_SECOND] <FRAMES
+ *   packet_generator DEVICE SECONDS [FRAMES_PER_SECOND [FROM]] <FRAMES
  *
  * FRAMES: each frame behind its length, two octets in network order. Prints how many frames were sent in how many seconds.
+ * FROM: the IPv6 source differs from octet FROM on (even, at most 12) each time that a frame is sent. What is added to one
+ * word is taken from the next, so that checksums stay right.
  */
 #define _GNU_SOURCE /* sendmmsg, usleep */
 #include <arpa/inet.h>
@@ -19,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, MAX_FRAME = 9018 };
+enum { BATCH = 64, MAX_FRAME = 9018, SOURCE_AT = ETH_HLEN + 8 };
 
 struct frame {
 	size_t length;
@@ -48,6 +50,28 @@ static void read_frames(void)
 	}
 	if (!frame_count)
 		errx(1, "no frames on standard input");
+}
+
+/* Another source address; the checksums that cover it stay as they are. */
+static void vary(unsigned char *frame, int from)
+{
+	static uint32_t state = 6275;
+
+	for (int i = SOURCE_AT + from; i + 4 <= SOURCE_AT + 16; i += 4) {
+		uint32_t up, down;
+
+		state ^= state << 13;
+		state ^= state >> 17;
+		state ^= state << 5;
+		up = (frame[i] << 8 | frame[i + 1]) + (state & 0xffff);
+		down = (frame[i + 2] << 8 | frame[i + 3]) + (~state & 0xffff);
+		up = (up & 0xffff) + (up >> 16);
+		down = (down & 0xffff) + (down >> 16);
+		frame[i] = up >> 8;
+		frame[i + 1] = up;
+		frame[i + 2] = down >> 8;
+		frame[i + 3] = down;
+	}
 }
 
 static int open_device(const char *name)
@@ -82,13 +106,17 @@ int main(int argc, char **argv)
 	unsigned long sent = 0;
 	double seconds, start, end, rate;
 	size_t next = 0;
-	int fd;
+	int fd, from;
 
-	if (argc != 3 && argc != 4)
-		errx(2, "usage: packet_generator DEVICE SECONDS [FRAMES_PER_SECOND] <FRAMES");
+	if (argc < 3 || argc > 5)
+		errx(2, "usage: packet_generator DEVICE SECONDS [FRAMES_PER_SECOND [FROM]] <FRAMES");
 	seconds = atof(argv[2]);
-	rate = argc == 4 ? atof(argv[3]) : 0;
+	rate = argc > 3 ? atof(argv[3]) : 0;
+	from = argc > 4 ? atoi(argv[4]) : 16;
 	read_frames();
+	for (size_t i = 0; i < frame_count; i++)
+		if (from < 16 && frames[i].length < SOURCE_AT + 16)
+			errx(1, "frame %zu has no IPv6 source", i);
 	fd = open_device(argv[1]);
 	for (int i = 0; i < BATCH; i++) {
 		messages[i].msg_hdr.msg_iov = &parts[i];
@@ -99,6 +127,7 @@ int main(int argc, char **argv)
 		int count;
 
 		for (int i = 0; i < BATCH; i++) {
+			vary(frames[next].octets, from);
 			parts[i].iov_base = frames[next].octets;
 			parts[i].iov_len = frames[next].length;
 			next = next + 1 < frame_count ? next + 1 : 0;

@@ -72,7 +72,7 @@ class Roamers:
         self._residents = [Roamer(index) for index in range(RESIDENTS)]
         self._newcomers = [Roamer(index) for index in range(RESIDENTS, RESIDENTS + newcomers)]
         self._random = random.Random(6275)
-        self._known_networks = [VISITED_SITES | number << 8 for number in range(KNOWN_NETWORKS)]
+        self.networks = [VISITED_SITES | number << 8 for number in range(KNOWN_NETWORKS)]
         self._socket: socket.socket
 
     def configuration(self) -> str:
@@ -89,7 +89,7 @@ class Roamers:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE_IPV6))
         self._socket.bind(("mobile0", ETHERTYPE_IPV6))
         for index, node in enumerate(self._residents):
-            node.network = self._known_networks[index % KNOWN_NETWORKS]
+            node.network = self.networks[index % KNOWN_NETWORKS]
         attempts = self.roam(0.5, 0, [(node, "register") for node in self._residents])
         if any(attempt.latency is None for attempt in attempts):
             raise lab.LabError("the mobile nodes could not register")
@@ -151,8 +151,8 @@ class Roamers:
             return None
         if what.endswith("new network"):
             node.network = VISITED_SITES | rng.getrandbits(28)
-        elif what != "refresh" or node.network not in self._known_networks:
-            node.network = rng.choice([network for network in self._known_networks if network != node.network])
+        elif what != "refresh" or node.network not in self.networks:
+            node.network = rng.choice([network for network in self.networks if network != node.network])
         return self._attempt(node, what)
 
     def _send(self, attempt: Attempt) -> None:

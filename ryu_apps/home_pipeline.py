@@ -30,6 +30,7 @@ from ryu_apps.pipeline import (
     ETHERNET_HEADER,
     FRAGMENT,
     FROM_TUNNEL,
+    GRE,
     ICMPV6,
     IPV6,
     MOBILITY_HEADER,
@@ -201,6 +202,7 @@ def static_flows(layout: BridgeLayout, home: HomeLayout, generation: int) -> lis
     # Out of the reverse tunnel: the same duties of a router, except towards the home agent itself
     for destination in NEVER_FORWARDED:
         add(Table.FORWARD, 120, {**ipv6, "ipv6_dst": destination})
+    add(Table.FORWARD, 118, {**to_own, "ip_proto": GRE})  # the tunnel port would take it apart once more
     add(Table.FORWARD, 110, to_own, goto=Table.DELIVER)
     for hop_limit in (0, 1):
         add_punt(Table.FORWARD, 100, {**ipv6, "nw_ttl": hop_limit}, Punt.TUNNEL_ERROR)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Numbers of ryu_apps.pipeline: classify, reverse tunnel, Home Address option, route optimisation, bindings, forward,
-# deliver, punt.
-TABLES: Final = (0, 10, 11, 15, 20, 40, 41, 60)
+# Numbers of ryu_apps.pipeline: classify, reverse tunnel, Home Address option, route optimisation, bindings,
+# encapsulate, forward, deliver, punt.
+TABLES: Final = (0, 10, 11, 15, 20, 30, 40, 41, 60)
 FIELDS: Final = ("ipv6_dst", "ipv6_src")
 COLUMN: Final = f"[{','.join(FIELDS)}]"  # as ovs-vsctl takes them

@@ -85,16 +85,20 @@ def test_tunnel_packets_of_a_neighbour_are_not_taken_apart(registered: Campus) -
         assert not [packet for packet in local.packets() if UDP in packet]
 
 
-@pytest.mark.parametrize("destination", ["fe80::1", "ff02::1", "ff0e::1"])
+SCOPES = {"fe80::1": "fe80::/10", "ff02::1": "ff00::/8", "ff0e::1": "ff00::/8", "::1": "::1", "::": "::"}
+
+
+@pytest.mark.parametrize("destination", SCOPES)
 def test_nothing_of_link_scope_leaves_the_tunnel(registered: Campus, destination: str) -> None:
-    """RFC 4291 section 2.5.6: a router forwards no link-local destination; groups are not joined (10.4.3)."""
+    """RFC 4291 sections 2.5.2, 2.5.3, 2.5.6: a router forwards to none of these; groups are not joined (10.4.3)."""
     campus, mobile = registered, registered.mobile
-    network = "ff00::/8" if destination.startswith("ff") else "fe80::/10"
+    network = SCOPES[destination]
     counted = campus.switch.counted()
-    with LOCAL.recording() as local, mobile.recording() as visited:
+    with LOCAL.recording() as local, ROUTER.recording() as wire, mobile.recording() as visited:
         visited.send(mobile.reverse_tunnelled(udp(HOME_ADDRESS, destination)))
         counted.wait_for({(Table.FORWARD, f"ipv6_dst={network}"): 1})
         assert not [packet for packet in local.packets() if UDP in packet]
+        assert not [packet for packet in wire.packets() if UDP in packet]
 
 
 def test_first_packet_to_a_neighbour_waits_for_its_address(registered: Campus) -> None:
@@ -179,13 +183,15 @@ def test_last_hop_to_the_home_agent(registered: Campus) -> None:
         visited.wait_for(lambda frame: ICMPv6EchoReply in frame, "the answer")
 
 
-def test_link_local_sources_stay_on_their_link(registered: Campus) -> None:
-    """RFC 4291 section 2.5.6: such a packet for a home address is not tunnelled."""
+@pytest.mark.parametrize("source", ["fe80::1234", "::", "::1", "ff02::1"])
+def test_sources_of_link_scope_stay_on_their_link(registered: Campus, source: str) -> None:
+    """RFC 4291 sections 2.5.2, 2.5.3, 2.5.6, 2.7: such a packet for a home address is not tunnelled."""
     campus = registered
     counted = campus.switch.counted()
     with ROUTER.recording() as wire, LOCAL.recording() as local:
-        local.send(Ether(src=LOCAL.mac, dst=campus.bridge_mac) / udp("fe80::1234", HOME_ADDRESS))
-        counted.wait_for({(Table.ENCAPSULATE, "ipv6_src=fe80::/10"): 1, (Table.TUNNEL_OUTPUT, "priority=0,ipv6"): 0})
+        local.send(Ether(src=LOCAL.mac, dst=campus.bridge_mac) / udp(source, HOME_ADDRESS))
+        network = {**SCOPES, "fe80::1234": "fe80::/10"}[source]
+        counted.wait_for({(Table.ENCAPSULATE, f"ipv6_src={network}"): 1, (Table.TUNNEL_OUTPUT, "priority=0,ipv6"): 0})
         assert not [packet for packet in wire.packets() if UDP in packet]
 
 

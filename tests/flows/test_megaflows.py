@@ -8,7 +8,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.sendrecv import sendp
 
-from tests.flows.campus import LOCAL, REMOTE, ROUTER, Campus
+from tests.flows.campus import HOME_ADDRESS, LOCAL, REMOTE, ROUTER, Campus
 from tests.flows.stations import Station
 from topo import lab
 from topo.lab import run
@@ -38,6 +38,14 @@ def test_a_scan_of_the_home_prefix(registered: Campus) -> None:
 def test_many_destinations_off_the_link(registered: Campus) -> None:
     run("ovs-appctl revalidator/purge")
     send(LOCAL, ROUTER.mac, *(IPv6(src=LOCAL.address, dst=f"2001:db8:5::{n:x}") / UDP() for n in range(COUNT)))
+    assert 1 <= megaflows() <= FEW
+
+
+def test_many_correspondents_of_a_mobile_node(registered: Campus) -> None:
+    run("ovs-appctl revalidator/purge")
+    send(
+        ROUTER, registered.bridge_mac, *(IPv6(src=f"2001:db8:9::{n:x}", dst=HOME_ADDRESS) / UDP() for n in range(COUNT))
+    )
     assert 1 <= megaflows() <= FEW
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "Rest",
     "Security",
     "Store",
+    "UplinkLimits",
     "load",
     "parse",
 ]
@@ -83,6 +84,14 @@ class PuntRates:
 
 
 @dataclass(frozen=True)
+class UplinkLimits:
+    """What an uplink lets through to the switch, beside the data of known mobile nodes; signalling as in punt_rates."""
+
+    known_sources: Annotated[int, read.integer(1_000, 10_000_000)] = 131_072  # care-of addresses that are remembered
+    new_sources: Rate = 2_000  # sources of tunnel packets a second that nothing is known of
+
+
+@dataclass(frozen=True)
 class LimitsConfig:
     """Bounds on what mobile nodes and strangers can make the application hold or do."""
 
@@ -91,6 +100,7 @@ class LimitsConfig:
     max_correspondent_bindings: Annotated[int, read.integer(1, 10_000_000)] = 100_000
     max_lifetime: Lifetime = DEFAULT_MAX_LIFETIME  # of home registrations
     punt_rates: Annotated[PuntRates, read.section(PuntRates)] = PuntRates()
+    uplinks: Annotated[UplinkLimits, read.section(UplinkLimits)] = UplinkLimits()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ENTRIES: Final = {
     "rest.tokens": "name",
 }
 # Sections whose keys are told apart. All others are one value: a rule more or less is another access list.
-SECTIONS: Final = ("openflow", "rest", "store", "security", "limits", "limits.punt_rates")
+SECTIONS: Final = ("openflow", "rest", "store", "security", "limits", "limits.punt_rates", "limits.uplinks")
 
 # What can change while mip6-manager runs, and no binding or flow of another one is lost; a list with entries stands for
 # entries that come and go. Whatever is not here or in RESTART is a mistake that a test finds.
@@ -40,6 +40,7 @@ WARM: Final = frozenset(
         *(f"rest.tokens.{key}" for key in ("scope", "sha256")),
         "limits.max_lifetime",  # of home links that do not say: their own max_lifetime changes, too
         *(f"limits.punt_rates.{field.name}" for field in fields(Config.limits.punt_rates)),
+        *(f"limits.uplinks.{field.name}" for field in fields(Config.limits.uplinks)),  # which only setup looks at
         "access",
         "home_links",
         *(f"home_links.{key}" for key in ("prefixes", "max_lifetime", "router_advertisement", "mobile_prefix")),
@@ -66,6 +67,8 @@ SETUP: Final = frozenset(
         "openflow.listen",
         "openflow.port",
         "openflow.tls",
+        *(f"limits.punt_rates.{key}" for key in ("signalling", "return_routability", "esp")),
+        *(f"limits.uplinks.{field.name}" for field in fields(Config.limits.uplinks)),
         "home_links",
         *(f"home_links.{key}" for key in (*_BRIDGE, "virtual", "tunnel_mtu", "prefixes") if key != "next_table"),
         "correspondent_links",

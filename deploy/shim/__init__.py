@@ -11,10 +11,27 @@ deploy/shim/build, and a BPF file system at /sys/fs/bpf.
 
 from __future__ import annotations
 
-from deploy.shim.adapter import AdapterError, AdapterStatus, Correspondents, Endpoint, WireFormatAdapter
+from deploy.shim.adapter import (
+    DEFAULT_LIMITS,
+    AdapterError,
+    AdapterStatus,
+    Correspondents,
+    Endpoint,
+    Limits,
+    WireFormatAdapter,
+)
 from deploy.shim.userspace import UserspaceAdapter
 
-__all__ = ["AdapterError", "AdapterStatus", "Correspondents", "Endpoint", "WireFormatAdapter", "adapter_for"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "AdapterError",
+    "AdapterStatus",
+    "Correspondents",
+    "Endpoint",
+    "Limits",
+    "WireFormatAdapter",
+    "adapter_for",
+]
 
 
 def adapter_for(datapath_type: str) -> WireFormatAdapter:

@@ -7,10 +7,19 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 
-from deploy.shim import AdapterError, AdapterStatus, Correspondents, Endpoint, adapter_for
+from deploy.shim import AdapterError, AdapterStatus, Correspondents, Endpoint, Limits, adapter_for
 from mip6core import addresses
 from mip6core.addresses import Prefix
+
+_LIMITS = {
+    "signalling": "Mobility Headers a second to home agents",
+    "return_routability": "Mobility Headers a second to correspondents",
+    "esp": "ESP packets a second to home agents",
+    "new_sources": "new sources of tunnel packets a second",
+    "known_sources": "care-of addresses, and networks, that are remembered",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +65,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("PREFIX", "ADDRESS", "MAC"),
         help="correspondents' prefix, tunnel end point address and MAC address of their bridge; may be repeated",
     )
+    for key in fields(Limits):
+        attach.add_argument(
+            f"--{key.name.replace('_', '-')}",
+            type=int,
+            default=key.default,
+            metavar="NUMBER",
+            help=f"{_LIMITS[key.name]} (default: {key.default})",
+        )
     attach.set_defaults(run=_attach)
 
     detach = commands.add_parser("detach", help="take away what attach made")
@@ -83,9 +100,10 @@ def _attach(options: argparse.Namespace) -> int:
             Correspondents(Prefix.parse(prefix), addresses.parse(address), _mac(mac))
             for prefix, address, mac in options.correspondents
         ]
+        rates = Limits(**{key.name: getattr(options, key.name) for key in fields(Limits)})
     except ValueError as error:
         raise AdapterError(str(error)) from error
-    status = adapter_for("netdev").attach(options.device, endpoints, correspondents)
+    status = adapter_for("netdev").attach(options.device, endpoints, correspondents, rates)
     print(f"{status.device}: attached, ingress {status.ingress}, egress {status.egress}")
     return 0
 
@@ -128,6 +146,10 @@ def _table(status: AdapterStatus) -> str:
                 f"bridge {hosts.bridge_mac.hex(':')}{', ESP is signalling' if hosts.esp_is_signalling else ''})",
             )
             for hosts in status.correspondents
+        ),
+        *(
+            ("limit", f"{value} {_LIMITS[name]}")
+            for name, value in (asdict(status.limits) if status.limits else {}).items()
         ),
         *((name, str(value)) for name, value in status.counters.items()),
     ]

@@ -8,8 +8,8 @@ adapter that fits a bridge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Final, Protocol
 
 from mip6core import addresses
 from mip6core.addresses import Address, Prefix
@@ -64,6 +64,28 @@ def _check_mac(mac: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What an uplink lets through to Open vSwitch, beside known mobile nodes' data. ValueError for what is none.
+
+    Rates are packets a second; those of signalling are the rates of the switch's meters (`limits.punt_rates`), so that
+    no more than they let through gets into the switch's queue.
+    """
+
+    signalling: int = 10_000  # Mobility Headers to home agents
+    return_routability: int = 10_000  # Mobility Headers to correspondents
+    esp: int = 10_000  # to home agents
+    new_sources: int = 2_000  # sources of tunnel packets, or of Home Address options, that nothing is known of
+    known_sources: int = 131_072  # care-of addresses that are remembered, and as many networks
+
+    def __post_init__(self) -> None:
+        if min(self.signalling, self.return_routability, self.esp, self.new_sources, self.known_sources) < 1:
+            raise ValueError("limits must be positive")
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterStatus:
     """What is attached to one device. Field names are those of the JSON form."""
 
@@ -74,6 +96,7 @@ class AdapterStatus:
     egress: str | None  # how packets going out are converted, for example "tcx"
     endpoints: tuple[Endpoint, ...]
     correspondents: tuple[Correspondents, ...]  # without the home agents themselves
+    limits: Limits | None  # None: nothing was ever attached
     counters: dict[str, int]  # packets, by name; they survive attaching again
     problems: tuple[str, ...]  # why it is not attached, and what to do about it
 
@@ -96,6 +119,7 @@ class AdapterStatus:
         plain = {name: getattr(self, name) for name in names}
         return {
             **plain,
+            "limits": None if self.limits is None else asdict(self.limits),
             "endpoints": endpoints,
             "correspondents": correspondents,
             "problems": list(self.problems),
@@ -117,7 +141,11 @@ class WireFormatAdapter(Protocol):
         """Wire formats that this adapter knows: "tunnel" (RFC 2473), "route optimization" (RFC 6275 section 9.3)."""
 
     def attach(
-        self, device: str, endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents] = ()
+        self,
+        device: str,
+        endpoints: Sequence[Endpoint],
+        correspondents: Sequence[Correspondents] = (),
+        rates: Limits = DEFAULT_LIMITS,
     ) -> AdapterStatus:
         """Convert on `device` for exactly these home agents and correspondents. A home agent is a correspondent anyway.
 

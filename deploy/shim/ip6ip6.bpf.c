@@ -14,9 +14,10 @@
  *                               IPv6 ?? -> CoA | GRE key 1 |
  *                                            IPv6 CN -> HoA | ...       =>  IPv6 CN -> CoA | routing header HoA | ...
  *
- * They keep no state and know no binding. Upper-layer checksums cover the inner header only, home addresses and not
- * care-of addresses, so nothing is recomputed; ICMPv6 errors, which quote what was on the wire, are the exception. The GRE
- * key names the wire format: no key and key 0 are the tunnel, key 1 is route optimisation, every other key is refused.
+ * They know no binding, and keep no state but what limits floods (sources.h). Upper-layer checksums cover the inner header
+ * only, home addresses and not care-of addresses, so nothing is recomputed; ICMPv6 errors, which quote what was on the wire,
+ * are the exception. The GRE key names the wire format: no key and key 0 are the tunnel, key 1 is route optimisation, every
+ * other key is refused.
  *
  * OVS trusts what its tunnel port receives as far as flows check it against the tunnel's source. Two things keep that
  * check honest, and both fail closed: real GRE addressed to a tunnel port never reaches it, and only GRE that the port
@@ -27,6 +28,7 @@
 #include "extension_headers.h"
 #include "icmp_errors.h"
 #include "route_optimization.h"
+#include "sources.h"
 #include "tunnel.h"
 #include "wire.h"
 
@@ -43,8 +45,8 @@ static __always_inline int correspondent_in(struct xdp_md *ctx, __u32 next)
 	return route_in(ctx);
 }
 
-/* A packet to a tunnel port's address whose outer header is followed by an extension header, or by GRE. */
-static __always_inline int extended_in(struct xdp_md *ctx, __u32 next, int is_home_agent)
+/* A packet to a tunnel port's address whose outer header is followed by anything but an IPv6 header. */
+static __always_inline int extended_in(struct xdp_md *ctx, const struct in6_addr *source, __u32 next, int is_home_agent)
 {
 	int final = final_header(ctx, HEADERS, next);
 	__u32 length;
@@ -58,6 +60,9 @@ static __always_inline int extended_in(struct xdp_md *ctx, __u32 next, int is_ho
 	case CHAIN_TOO_LONG:
 		return count(INGRESS_CHAIN_DROPPED, XDP_DROP);
 	}
+	if (is_home_agent && (final == NEXT_MOBILITY || final == NEXT_ESP) &&
+	    !may_come_in(source, final == NEXT_ESP ? KIND_ESP : KIND_SIGNALLING))
+		return count(INGRESS_SIGNALLING_DROPPED, XDP_DROP);
 	if (is_home_agent && final == NEXT_IPV6 && next == NEXT_DESTINATION_OPTIONS) {
 		length = limit_header_length(ctx);
 		if (length)
@@ -111,6 +116,7 @@ int mip6_ingress(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	union headers *outer = headers_at(data);
+	struct in6_addr source;
 	__u8 *end_point;
 	__u32 next;
 	int verdict;
@@ -129,6 +135,8 @@ int mip6_ingress(struct xdp_md *ctx)
 	case NEXT_FRAGMENT:
 	case NEXT_AUTHENTICATION:
 	case NEXT_DESTINATION_OPTIONS:
+	case NEXT_MOBILITY:
+	case NEXT_ESP:
 		break;
 	case NEXT_ICMPV6:
 		if (data + HEADERS + 1 > end || !is_error(*(__u8 *)(data + HEADERS)))
@@ -137,12 +145,16 @@ int mip6_ingress(struct xdp_md *ctx)
 	default:
 		return XDP_PASS;
 	}
+	source = outer->ip.saddr;
 	end_point = bpf_map_lookup_elem(&end_points, &outer->ip.daddr);
 	if (end_point) {
 		if (next == NEXT_IPV6)
 			return *end_point == END_POINT_HOME_AGENT ? tunnel_in(ctx, 0) : XDP_PASS;
-		return extended_in(ctx, next, *end_point == END_POINT_HOME_AGENT);
+		return extended_in(ctx, &source, next, *end_point == END_POINT_HOME_AGENT);
 	}
+	if (next == NEXT_MOBILITY && correspondent_of(&outer->ip.daddr) &&
+	    !may_come_in(&source, KIND_CORRESPONDENT_SIGNALLING))
+		return count(INGRESS_SIGNALLING_DROPPED, XDP_DROP);
 	if (next != NEXT_DESTINATION_OPTIONS && next != NEXT_HOP_BY_HOP)
 		return XDP_PASS;
 	verdict = correspondent_in(ctx, next);
@@ -237,6 +249,8 @@ int mip6_egress(struct __sk_buff *skb)
 	outer = headers_at(data);
 	if (outer->ethernet.h_proto != bpf_htons(ETH_P_IPV6))
 		return is_vlan(outer->ethernet.h_proto) ? tagged_out(skb) : NEXT_PROGRAM;
+	if (outer->ip.nexthdr == NEXT_ROUTING)
+		routed_out(skb);
 	if (outer->ip.nexthdr != NEXT_GRE)
 		return NEXT_PROGRAM;
 	gre = data + HEADERS;

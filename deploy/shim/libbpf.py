@@ -86,6 +86,7 @@ _PROTOTYPES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "bpf_map__key_size": (c_uint32, [c_void_p]),
     "bpf_map__value_size": (c_uint32, [c_void_p]),
     "bpf_map__max_entries": (c_uint32, [c_void_p]),
+    "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
     "bpf_map__reuse_fd": (c_int, [c_void_p, c_int]),
     "bpf_map_update_elem": (c_int, [c_int, c_char_p, c_char_p, c_uint64]),
     "bpf_map_lookup_elem": (c_int, [c_int, c_char_p, c_void_p]),
@@ -170,6 +171,10 @@ class Object:
             library.bpf_map__value_size(pointer),
             library.bpf_map__max_entries(pointer),
         )
+
+    def resize_map(self, name: str, entries: int) -> None:
+        """Give a map room for as many entries; before `load`."""
+        _call(f"cannot resize map {name}", "bpf_map__set_max_entries", self._map(name), entries)
 
     def reuse_map(self, name: str, fd: int) -> None:
         """Make the programs use an existing map; before `load`. libbpf keeps a duplicate of `fd`."""

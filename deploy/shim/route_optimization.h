@@ -9,6 +9,7 @@
 #define ROUTE_OPTIMIZATION_H
 
 #include "extension_headers.h"
+#include "sources.h"
 #include "wire.h"
 
 /* ICMPv6 types of Neighbor Discovery (RFC 4861 section 4) and of Mobile IPv6 (RFC 6275 sections 6.5 to 6.8) */
@@ -117,8 +118,14 @@ static __noinline int route_in(struct xdp_md *ctx)
 		return count(INGRESS_HOME_ADDRESS_PASSED, XDP_PASS);
 	verdict = verdict_behind_option(ctx, HEADERS + options + length, option.next,
 					correspondent->esp_is_signalling);
+	/* A home agent's have been looked at (extended_in). */
+	if (verdict == INGRESS_SIGNALLING_PASSED && !correspondent->esp_is_signalling &&
+	    !may_come_in(&outer.ip.saddr, KIND_CORRESPONDENT_SIGNALLING))
+		return count(INGRESS_SIGNALLING_DROPPED, XDP_DROP);
 	if (verdict != INGRESS_HOME_ADDRESS)
 		return count(verdict, XDP_PASS);
+	if (!may_come_in(&outer.ip.saddr, KIND_TUNNEL))
+		return count(INGRESS_NEWCOMER_DROPPED, XDP_DROP);
 
 	inner = outer.ip;
 	inner.saddr = option.home_address;
@@ -257,6 +264,7 @@ static __noinline int route_out(struct __sk_buff *skb)
 	    (options && bpf_skb_store_bytes(skb, HEADERS, hop_by_hop, bounded(options, MAX_HOP_BY_HOP), 0)) ||
 	    bpf_skb_store_bytes(skb, HEADERS + options, &routing, sizeof(routing), 0))
 		return drop_out(EGRESS_ERROR_DROPPED);
+	remember(&care_of_address);
 	return count(EGRESS_ROUTE_OPTIMIZATION, NEXT_PROGRAM);
 }
 

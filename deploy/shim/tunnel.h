@@ -4,6 +4,7 @@
 #define TUNNEL_H
 
 #include "extension_headers.h"
+#include "sources.h"
 #include "wire.h"
 
 /*
@@ -30,8 +31,10 @@ static __noinline __u32 limit_header_length(struct xdp_md *ctx)
 /*
  * RFC 2473 section 3.3 the other way round: the tunnel headers stay, and a GRE header goes where the inner packet begins,
  * in place of `extension` bytes of Destination Options. Whatever lies behind the IPv6 payload (Ethernet padding) moves along.
+ *
+ * Not inline, for the sake of the stack: there are 512 bytes for all functions that call each other.
  */
-static __always_inline int tunnel_in(struct xdp_md *ctx, __u32 extension)
+static __noinline int tunnel_in(struct xdp_md *ctx, __u32 extension)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	union headers outer;
@@ -52,6 +55,8 @@ static __always_inline int tunnel_in(struct xdp_md *ctx, __u32 extension)
 	room = payload - extension;
 	if (IPV6_HEADER + (inner[4] << 8 | inner[5]) > room || room + GRE_WITH_KEY > 0xffff)
 		return count(INGRESS_LENGTH_DROPPED, XDP_DROP);
+	if (!may_come_in(&outer.ip.saddr, KIND_TUNNEL))
+		return count(INGRESS_NEWCOMER_DROPPED, XDP_DROP);
 
 	if (extension != GRE_WITH_KEY && bpf_xdp_adjust_head(ctx, (int)extension - (int)GRE_WITH_KEY))
 		return count(INGRESS_ERROR_DROPPED, XDP_DROP);
@@ -72,6 +77,7 @@ static __always_inline int tunnel_in(struct xdp_md *ctx, __u32 extension)
 /* RFC 2473 section 3.1: the outer header's source is the tunnel entry-point's address; the rest of it is as OVS made it. */
 static __always_inline int tunnel_out(struct __sk_buff *skb, struct ipv6hdr *ip, __u32 gre_length, struct in6_addr *home_agent)
 {
+	struct in6_addr care_of_address = ip->daddr;
 	__u32 payload = bpf_ntohs(ip->payload_len);
 
 	if (is_unspecified(home_agent))
@@ -87,6 +93,7 @@ static __always_inline int tunnel_out(struct __sk_buff *skb, struct ipv6hdr *ip,
 	/* Takes the bytes behind the outer IPv6 header away. On failure the frame is half done: it must not leave. */
 	if (bpf_skb_adjust_room(skb, -(int)gre_length, BPF_ADJ_ROOM_NET, 0))
 		return drop_out(EGRESS_ERROR_DROPPED);
+	remember(&care_of_address);
 	return count(EGRESS_TUNNEL, NEXT_PROGRAM);
 }
 

@@ -8,6 +8,8 @@ end_points          map: addresses of tunnel ports, and which of them are home a
 tunnel_sources      map: bridge MAC and outer source of OVS's GRE -> home agent's address
 correspondents      map: prefix -> tunnel end point and bridge MAC of the hosts with these addresses
 counters            map: see COUNTERS
+limits              map: kind of packets -> rates (limits.py)
+known_sources, ...  maps: what has been seen so far, of the sources that the limits are for (sources.h)
 build               map: SHA-256 of the object that the attached programs came from
 ingress_link        the attached XDP program
 egress_link         the attached tcx program (Linux 6.6 and later), else
@@ -31,8 +33,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.shim import libbpf, maps
-from deploy.shim.adapter import AdapterError, AdapterStatus, Correspondents, Endpoint
+from deploy.shim import libbpf, limits, maps
+from deploy.shim.adapter import DEFAULT_LIMITS, AdapterError, AdapterStatus, Correspondents, Endpoint, Limits
 
 OBJECT: Final = Path(__file__).with_name("ip6ip6.bpf.o")
 BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
@@ -65,9 +67,13 @@ COUNTERS: Final = (
     "egress_route_optimization",  # converted: a Type 2 Routing Header put in
     "egress_plain",  # to be route optimised, but has a Routing header or AH: sent as the correspondent made it
     "egress_correspondent_dropped",  # to be route optimised, but from no correspondent of the bridge
+    "ingress_signalling_dropped",  # Mobility Headers and ESP: more than the limits, and not from whom is known
+    "ingress_newcomer_dropped",  # to be converted, but from sources that are not known, and more than the limits
 )
 
-_MAPS = (*maps.CONFIGURED, "counters", "build")
+_LIMITS = "limits"
+_SEEN = (*limits.SIZED, "admitted_sources", "buckets", "turned_away")
+_MAPS = (*maps.CONFIGURED, _LIMITS, *_SEEN, "counters", "build")
 _INGRESS_LINK, _EGRESS_LINK = "ingress_link", "egress_link"
 _EGRESS_FILTER, _EGRESS_QDISC = "egress_filter", "egress_qdisc"
 _OTHERS = (_INGRESS_LINK, _EGRESS_LINK, _EGRESS_FILTER, _EGRESS_QDISC)
@@ -88,12 +94,16 @@ class UserspaceAdapter:
     capabilities: Final = frozenset({"tunnel", "route optimization"})
 
     def attach(
-        self, device: str, endpoints: Sequence[Endpoint], correspondents: Sequence[Correspondents] = ()
+        self,
+        device: str,
+        endpoints: Sequence[Endpoint],
+        correspondents: Sequence[Correspondents] = (),
+        rates: Limits = DEFAULT_LIMITS,
     ) -> AdapterStatus:
         """See `WireFormatAdapter`. XDP native if the device can, else generic; tcx if the kernel can, else clsact."""
         if not endpoints and not correspondents:
             raise AdapterError("attach needs at least one home agent or correspondents' prefix")
-        entries = maps.entries(endpoints, correspondents)
+        entries = {**maps.entries(endpoints, correspondents), _LIMITS: limits.entries(rates)}
         directory, ifindex = _directory(device), _ifindex(device)
         if ifindex is None:
             raise AdapterError(f"there is no device {device} in this network namespace")
@@ -101,17 +111,19 @@ class UserspaceAdapter:
             existed = directory.exists()
             try:
                 _make_directory(directory)
-                self._attach(directory, ifindex, entries)
+                self._attach(directory, ifindex, entries, rates.known_sources)
             except OSError:
                 if not existed:
                     self.detach(device)
                 raise
         return self.status(device)
 
-    def _attach(self, directory: Path, ifindex: int, entries: maps.Entries) -> None:
+    def _attach(self, directory: Path, ifindex: int, entries: maps.Entries, known_sources: int) -> None:
         if (build := _build()) is None:
             raise FileNotFoundError(errno.ENOENT, f"{OBJECT} is missing: run deploy/shim/build")
         with libbpf.Object(OBJECT) as program:
+            for name in limits.SIZED:
+                program.resize_map(name, known_sources)
             reused = _reuse_maps(program, directory)
             program.load()
             # Maps first, so that a program that is attached already knows all it needs; egress before ingress,
@@ -154,6 +166,7 @@ class UserspaceAdapter:
         endpoints: tuple[Endpoint, ...] = ()
         correspondents: tuple[Correspondents, ...] = ()
         counters: dict[str, int] = {}
+        rates = None
         problems = []
         ingress = egress = None
         if ifindex is None:
@@ -166,6 +179,10 @@ class UserspaceAdapter:
             with libbpf.pinned(directory / "counters") as fd:
                 if fd is not None:
                     counters = {name: libbpf.per_cpu_sum(fd, index) for index, name in enumerate(COUNTERS)}
+            with libbpf.pinned(directory / limits.SIZED[0]) as fd:
+                if fd is not None:
+                    known_sources = libbpf.map_info(fd).max_entries
+                    rates = limits.limits_of(_pinned_items(directory / _LIMITS), known_sources)
             if ifindex is not None:
                 ingress, egress = _ingress_mode(directory, ifindex), _egress_mode(directory, ifindex)
                 missing = [way for way, mode in (("ingress", ingress), ("egress", egress)) if mode is None]
@@ -183,6 +200,7 @@ class UserspaceAdapter:
             egress=egress,
             endpoints=endpoints,
             correspondents=correspondents,
+            limits=rates,
             counters=counters,
             problems=tuple(problems),
         )

@@ -20,11 +20,13 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from deploy.shim import libbpf
 from tests.flows.stations import MobileNode, Station, VisitedLink
 from tests.flows.switch import Switch
 from topo import lab
@@ -241,6 +243,14 @@ class Campus:
                 recorder.send(update)
                 sent.append((node, recorder, update))
             assert [node.status(recorder, update) for node, recorder, update in sent] == [0] * len(nodes)
+
+
+def known_sources() -> set[str]:
+    """Of whom the adapter on the uplink knows that somebody is registered there."""
+    (pin,) = Path("/sys/fs/bpf/mip6").glob(f"*/{UPLINK}/known_sources")
+    with libbpf.pinned(pin) as fd:
+        assert fd is not None
+        return {str(IPv6Address(key)) for key, _ in libbpf.map_items(fd)}
 
 
 def configuration(settings: Settings) -> dict[str, Any]:

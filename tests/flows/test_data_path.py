@@ -27,6 +27,7 @@ from tests.flows.campus import (
     UPLINK,
     Campus,
     Settings,
+    known_sources,
 )
 from tests.flows.stations import Station, recording
 from topo.lab import run
@@ -221,6 +222,36 @@ def test_real_gre_does_not_reach_the_tunnel_port(registered: Campus, sender: Sta
         assert adapter.status(UPLINK).counters["ingress_gre_dropped"] == dropped + 1
     elif sender is NEIGHBOUR:
         counted.wait_for({(Table.CLASSIFY, f"priority=180,ipv6,ipv6_dst={HOME_AGENT},nw_proto={GRE_PROTOCOL}"): 1})
+
+
+def test_who_is_registered_is_known_to_the_adapter(registered: Campus) -> None:
+    """So that no flood of strangers keeps it out (tests/shim/test_sources.py). Who is refused is not."""
+    campus = registered
+    refused = campus.mobile.links[1]
+    with campus.mobile.recording(refused) as recorder:
+        update = campus.mobile.binding_update(home_address="2001:db8:77::1", link=refused)
+        recorder.send(update)
+        assert campus.mobile.status(recorder, update) >= 128
+    care_of = {campus.mobile.at.care_of_address, campus.second.at.care_of_address}
+    assert known_sources() & {*care_of, refused.care_of_address} == care_of
+
+
+def test_gre_out_of_the_reverse_tunnel_does_not_reach_the_tunnel_port(registered: Campus) -> None:
+    """From a mobile node to the home agent: the home address would count as a care-of address."""
+    campus, mobile = registered, registered.mobile
+    counted = campus.switch.counted()
+    for key in (0, 1):
+        forged = GRE(proto=0x86DD, key_present=1, key=key)
+        forged /= IPv6(src=SECOND_HOME_ADDRESS, dst=LOCAL.address) / UDP(sport=5, dport=7)
+        inner = IPv6(src=HOME_ADDRESS, dst=HOME_AGENT, nh=GRE_PROTOCOL) / forged
+        with mobile.recording() as visited:
+            visited.send(mobile.reverse_tunnelled(inner))
+    counted.wait_for(
+        {
+            (Table.FORWARD, f"ipv6_dst={HOME_AGENT},nw_proto={GRE_PROTOCOL}"): 2,
+            (Table.REVERSE_TUNNEL, "priority=0"): 0,
+        }
+    )
 
 
 @pytest.mark.parametrize("asker", [LOCAL, ROUTER], ids=["local", "router"])

@@ -21,7 +21,16 @@ from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from tests.flows.campus import HOME_ADDRESS, HOME_AGENT, REMOTE, ROUTER, SECOND_HOME_ADDRESS, Campus, Settings
+from tests.flows.campus import (
+    HOME_ADDRESS,
+    HOME_AGENT,
+    REMOTE,
+    ROUTER,
+    SECOND_HOME_ADDRESS,
+    Campus,
+    Settings,
+    known_sources,
+)
 from tests.flows.stations import MobileNode, Recorder, VisitedLink
 from tests.unit.ipsec.esp_peer import CLASSIC, Suite, association, peer
 from topo import lab
@@ -131,6 +140,7 @@ def test_registration_and_move_under_esp(campus: Campus) -> None:
     """RFC 3776 section 3.1; the tunnel is there when the acknowledgement is."""
     node = campus.mobile
     assert register(campus, node) == 0
+    assert node.at.care_of_address in known_sources()  # no flood of strangers keeps it out
     assert REMOTE.ping(HOME_ADDRESS) == 3
     node.visit(node.links[1])
     assert register(campus, node) == 0

@@ -101,6 +101,8 @@ def test_attach_status_detach(device: str, capsys: pytest.CaptureFixture[str]) -
         "egress": EGRESS,
         "endpoints": [{"home_agent": HOME_AGENT, "bridge_mac": BRIDGE_MAC}],
         "correspondents": [],
+        "limits": dict.fromkeys(("signalling", "return_routability", "esp"), 10_000)
+        | {"new_sources": 2000, "known_sources": 131_072},
         "problems": [],
     }
     assert counters["egress_tunnel"] == 0

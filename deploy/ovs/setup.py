@@ -38,7 +38,8 @@ def plan(config: Config, inspector: Inspector = inspect) -> list[Command]:
     commands = [command for link in links for command in link.underlay()]
     # Before anything can make tunnel packets, what puts them right.
     commands += adapter_commands(config, state)
-    return commands + [command for link in links for command in link.overlay()]
+    alone = sum(link.marked for link in links) == 1
+    return commands + [command for link in links for command in link.overlay(alone)]
 
 
 def controller_target(config: Config) -> str:
@@ -53,8 +54,8 @@ def route_mark(link: BridgeLinkConfig) -> int:
     return zlib.crc32(link.bridge.encode()) or 1
 
 
-def tunnel_options(link: BridgeLinkConfig, marked: bool) -> dict[str, str]:
-    """One layer-3 GRE port for all bindings; flows set the care-of address."""
+def tunnel_options(link: BridgeLinkConfig, marked: bool, alone: bool) -> dict[str, str]:
+    """One layer-3 GRE port for all bindings; flows set the care-of address. `alone`: no other one here is marked."""
     options = {
         "remote_ip": "flow",
         "local_ip": addresses.text(link.address),
@@ -64,6 +65,10 @@ def tunnel_options(link: BridgeLinkConfig, marked: bool) -> dict[str, str]:
     }
     if marked:
         options["egress_pkt_mark"] = str(route_mark(link))
+        if alone:
+            # Open vSwitch 3.5 wants a route to local_ip with the mark, which only the kernel's own could be: "native
+            # tunnel routing failed". Two ports without it would be the same to Open vSwitch.
+            del options["local_ip"]
     return options
 
 
@@ -76,7 +81,7 @@ class _LinkPlan:
         self.state = state
         self._shared = config.correspondent_link_of(link) if isinstance(link, HomeLinkConfig) else None
         self._commands: list[Command] = []
-        self._marked = False
+        self.marked = False
 
     def underlay(self) -> list[Command]:
         """Bridge, uplinks, and the application's place in the kernel."""
@@ -90,16 +95,16 @@ class _LinkPlan:
         if self.link.uplink_bridge:
             self._guard()
         self._bridge_device()
-        self._marked = self._needs_mark()
-        if self._marked:
+        self.marked = self._needs_mark()
+        if self.marked:
             self._marked_route()
         else:
             self._kernel_route()
         return self._take()
 
-    def overlay(self) -> list[Command]:
-        """Tunnel port and controller."""
-        self._tunnel(self._marked)
+    def overlay(self, alone: bool) -> list[Command]:
+        """Tunnel port and controller. `alone`: no other link here needs a mark."""
+        self._tunnel(alone)
         self._controller()
         return self._take()
 
@@ -252,9 +257,9 @@ class _LinkPlan:
         if words:
             self._add(vsctl("set", "Controller", found.uuid, *words), "the connection to the controller differs")
 
-    def _tunnel(self, marked: bool) -> None:
+    def _tunnel(self, alone: bool) -> None:
         bridge, name = self.state.bridges[self.link.bridge], self.link.tunnel_port
-        options = tunnel_options(self.link, marked)
+        options = tunnel_options(self.link, self.marked, alone)
         words = [f"options:{key}={marks.quoted(value)}" for key, value in options.items()]
         if name not in bridge.ports:
             self._new_port(bridge.name, name, ["type=gre", *words], f"{bridge.name} has no tunnel port")

@@ -269,6 +269,9 @@ def test_two_home_links(site: Site) -> None:
     mark = get("Interface", "mip6-br-lab", "options:egress_pkt_mark")
     assert f"MARK {mark} dev br-lab GW 2001:db8:2::1" in run("ovs-appctl ovs/route/show").stdout
     assert "egress_pkt_mark" not in get("Interface", "mip6-br-home", "options")
+    # Open vSwitch 3.5 finds no way from a local_ip with a mark; one such port can do without.
+    assert "local_ip" not in get("Interface", "mip6-br-lab", "options")
+    assert get("Interface", "mip6-br-home", "options:local_ip") == "2001:db8:1::2"
     assert site.setup() == ["nothing to do"]
 
 

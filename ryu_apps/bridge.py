@@ -239,16 +239,19 @@ class Bridge:
     def _neighbor_discovery(self, frame: bytes, now: float) -> None:
         try:
             datagram = ipv6.parse(frame[14:])
-            message = icmpv6.parse(datagram)
+            if datagram.destination == self.address:
+                self._advertisement(icmpv6.parse(datagram), now)
         except ParseError as error:
             self.statistics[f"dropped_{error.reason}"] += 1
             return
-        if isinstance(message, NeighborAdvertisement) and datagram.destination == self.address:
+        for role in self.roles.values():
+            role.neighbor_discovery(datagram, frame[6:12], now)  # which may answer a message that is wrong, too
+
+    def _advertisement(self, message: icmpv6.Message, now: float) -> None:
+        if isinstance(message, NeighborAdvertisement):
             self.neighbours.advertisement(
                 message.target, message.link_layer_address, message.solicited, message.override, now
             )
-        for role in self.roles.values():
-            role.neighbor_discovery(datagram, frame[6:12], now)
 
     def _unresolved(self, frame: bytes, now: float) -> None:
         """The flows have counted the hop already."""

@@ -89,12 +89,19 @@ def test_without_the_senders_link_layer_address(registered: Campus, unicast: boo
     assert punted(campus) == before + 1
 
 
-def test_defended_against_duplicate_address_detection(registered: Campus) -> None:
-    """RFC 4862 section 5.4.3, RFC 4861 section 7.2.4: who probes the address hears from all-nodes that it is taken."""
+@pytest.mark.parametrize("spoilt", [False, True], ids=["probe", "wrong checksum"])
+def test_defended_against_duplicate_address_detection(registered: Campus, spoilt: bool) -> None:
+    """RFC 4862 section 5.4.3, RFC 4861 section 7.2.4: who probes the address hears from all-nodes that it is taken.
+
+    Some mobile nodes come home by the answer, and their probe's checksum is wrong.
+    """
     campus = registered
     before = punted(campus)
+    probe = solicitation(NEIGHBOUR, HOME_ADDRESS, source="::", with_option=False)
+    if spoilt:
+        probe[ICMPv6ND_NS].cksum = 0x233B
     with NEIGHBOUR.recording() as prober, LOCAL.recording() as local:
-        prober.send(solicitation(NEIGHBOUR, HOME_ADDRESS, source="::", with_option=False))
+        prober.send(probe)
         for recorder in (prober, local):
             answer = advertisement(recorder, HOME_ADDRESS)
             assert_proxied(answer, campus.bridge_mac, ALL_NODES, ALL_NODES_MAC, solicited=False)

@@ -19,6 +19,8 @@ BINDING_UPDATE_FIELDS: Final = slice(6, 12)
 SHORTEST: Final = {wire.HOTI: 1, wire.COTI: 1, wire.BU: 1}  # Header Len
 ROTATION, MAX_NONCE_LIFETIME = 30, 240  # seconds
 MAX_LIFETIME: Final = 105  # units of 4 s
+OPTION_LENGTHS: Final = {3: 16, wire.NONCE_INDICES: 4}
+NOT_ROUTABLE: Final = ("ff", "fe80", "::")  # how the texts of such addresses begin
 PERSISTENT: Final = 3  # errors in a row
 _SECRET: Final = b"a secret of twenty o"
 
@@ -67,7 +69,8 @@ class StandIn:
             self._bindings[seen.destination, seen.home_address] = Binding(seen.source, 0, self.now + 100)
         if found is not None and (found.care_of_address == seen.source or self._fault == "any care-of address"):
             return True
-        self._binding_error(seen, 1)
+        if not seen.home_address.startswith(NOT_ROUTABLE):
+            self._binding_error(seen, 1)
         return False
 
     def _icmpv6(self, seen: Seen) -> None:
@@ -165,10 +168,12 @@ class StandIn:
         header, host = seen.upper, seen.destination
         sequence, flags, lifetime = (int.from_bytes(header[at : at + 2], "big") for at in (6, 8, 10))
         options = {option.type: option.data for option in wire.tlv_options(header[12:])}
+        if any(len(options.get(kind, bytes(length))) != length for kind, length in OPTION_LENGTHS.items()):
+            return
         home_address = seen.home_address or seen.source
         found = self._binding(host, home_address)
         care_of_address = wire.text(options[3]) if 3 in options else seen.source
-        if any(one.startswith(("ff", "fe80", "::")) for one in (seen.source, home_address, care_of_address)):
+        if any(one.startswith(NOT_ROUTABLE) for one in (seen.source, home_address, care_of_address)):
             return
         acknowledge = bool(flags & 0x8000) or self._fault == "always acknowledges"
         if flags & 0x4000:

@@ -16,7 +16,7 @@ from tests.conformance.links import Inbox
 from tests.conformance.stand_in import StandIn
 from tests.conformance.wire import Seen
 
-# The stand-in has no kernel's TCP and UDP, no wires, and asks for no refreshment.
+# The stand-in has no kernel's TCP and UDP, no wires, skips no headers' options, and asks for no refreshment.
 BEYOND_IT: Final = {
     *(
         "udp",
@@ -25,6 +25,8 @@ BEYOND_IT: Final = {
         "hao-length",
         "hao-headers",
         "hao-hop-limit",
+        "hao-forms",
+        "rr-headers",
         "tcp-switch",
         "host-speaks-first",
         "port-unreachable",

@@ -80,7 +80,6 @@ def wrong_options(tester: CorrespondentTester) -> None:
     tokens = tester.return_routability(own)
     since = tester.mark()
     for options in (
-        indices(tokens) + bytes(2) + indices(tokens) + AUTHORIZATION,
         b"\x04\x02\0\1\0\0" + AUTHORIZATION,
         b"\x03\x60\0\0\0\0" + AUTHORIZATION,
         b"\x03\x04\0\0\0\0" + AUTHORIZATION,

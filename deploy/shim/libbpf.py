@@ -159,7 +159,7 @@ class Object:
         _library().bpf_object__close(self._pointer)
 
     def _map(self, name: str) -> Any:
-        what = f"{self._path} has no map {name}"
+        what = f"{self._path} has no map {name}: it is of another version, run deploy/shim/build"
         return _call(what, "bpf_object__find_map_by_name", self._pointer, name.encode())
 
     def map_info(self, name: str) -> MapInfo:

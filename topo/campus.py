@@ -27,6 +27,7 @@ This file imports nothing of ours: Mininet executes it by itself.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,8 @@ from typing import Any, Final
 
 from mininet.node import Node, OVSSwitch
 from mininet.topo import Topo
+
+logging.setLoggerClass(logging.Logger)  # that import has made Mininet's own the class of everybody's loggers
 
 HOME_PREFIX: Final = "2001:db8:106:2700::/64"
 HOME_AGENT: Final = "2001:db8:106:2700::2"

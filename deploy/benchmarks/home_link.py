@@ -88,7 +88,8 @@ class HomeLink:
         lab.run(f"ip -6 route add blackhole {CARE_OF_PREFIX}", "router")  # where acknowledgements end
         config = network.directory / "config.yaml"
         config.write_text(configuration)
-        ovs.apply(ovs.plan(load(config)))
+        self.config = load(config)
+        ovs.apply(ovs.plan(self.config))
         lab.run(["ovs-vsctl", "add-port", BRIDGE, "host-port"])
         self.bridge_mac = bytes.fromhex(Path(f"/sys/class/net/{BRIDGE}/address").read_text().strip().replace(":", ""))
         self.controller = network.background(
@@ -97,6 +98,10 @@ class HomeLink:
         lab.wait_until(lambda: api("/readyz"), "the controller", timeout=20)
         # NORMAL must have learnt where host and router are, or it floods.
         lab.run(["ping", "-c", "1", "-W", "5", addresses.text(ROUTER)], "host")
+
+    def close(self) -> None:
+        """Take away what setup has made, where the lab is used again; the rest is the network's."""
+        ovs.apply(ovs.plan_teardown(self.config))
 
     def register(self, count: int) -> None:
         """Have mobile nodes 0 to `count` - 1 send Binding Updates from the router's side, until all are bound."""

@@ -48,7 +48,11 @@ class Site:
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with lab.Network() as network:
-        yield Site(network)
+        site = Site(network)
+        try:
+            yield site
+        finally:
+            site.link.close()
 
 
 def passed_through(stream: Stream) -> tuple[Packet, Packet]:
